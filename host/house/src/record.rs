@@ -1,0 +1,184 @@
+//! The record of every call: JSON lines, append-only, and honest about being unsigned. Signed receipts will
+//! take its place.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use certosa_model::{Digest, Limit, Subject, Usage};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::call::Way;
+
+/// One line. Field by field what `docs/records.md` explains.
+#[derive(Debug, Serialize)]
+pub(crate) struct Line<'a> {
+    pub time: String,
+    pub signed: bool,
+    pub way: Way,
+    pub caller: &'a Subject,
+    pub route: &'a str,
+    pub bundle: Option<&'a str>,
+    pub component: Option<Digest>,
+    pub tool: &'a str,
+    pub plan: Digest,
+    pub outcome: Outcome,
+    /// The limit that ended the call, or why it was refused.
+    pub reason: Option<String>,
+    #[serde(flatten)]
+    pub usage: Usage,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Outcome {
+    Done,
+    /// The tool reported an error.
+    ToolError,
+    InputRequired,
+    /// The house or the bundle refused the call; no result was made.
+    Refused,
+    Limit,
+    Trap,
+    /// The caller went away; the cell was dropped.
+    Cancelled,
+    Fault,
+}
+
+/// A value that the record log has taken note of. Only [`Recorder::record`] makes one, and answers are only
+/// made from one.
+#[derive(Debug)]
+pub struct Recorded<T>(T);
+
+impl<T> Recorded<T> {
+    pub fn get(&self) -> &T {
+        &self.0
+    }
+
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the record log cannot be written: {0}")]
+pub struct RecorderError(String);
+
+/// Appends lines from a thread of its own. What is recorded within a few milliseconds is written together.
+pub(crate) struct Recorder {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    news: Condvar,
+    /// The first error is final: a log with a hole in it is none.
+    failed: OnceLock<RecorderError>,
+}
+
+#[derive(Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    closed: bool,
+}
+
+const GATHER: Duration = Duration::from_millis(2);
+const QUEUE_BYTES_MAX: usize = 16 << 20;
+
+impl Recorder {
+    pub(crate) fn start(log: impl Write + Send + 'static) -> io::Result<Self> {
+        let shared = Arc::new(Shared { queue: Mutex::default(), news: Condvar::new(), failed: OnceLock::new() });
+        let ours = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("certosa-records".to_owned()).spawn(move || write(log, &ours))?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Whether calls can be recorded at all. If not, none may run.
+    pub(crate) fn check(&self) -> Result<(), RecorderError> {
+        self.shared.failed.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// Takes note of a call and its value.
+    pub(crate) fn record<T>(&self, line: &Line<'_>, value: T) -> Recorded<T> {
+        self.shared.push(line);
+        Recorded(value)
+    }
+}
+
+impl Drop for Recorder {
+    /// Writes what is left.
+    fn drop(&mut self) {
+        self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.shared.news.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn push(&self, line: &Line<'_>) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_empty = queue.bytes.is_empty();
+        if queue.bytes.len() > QUEUE_BYTES_MAX {
+            self.fail("more is recorded than the disk takes");
+        } else if let Err(error) = serde_json::to_writer(&mut queue.bytes, line) {
+            self.fail(&error.to_string());
+        } else {
+            queue.bytes.push(b'\n');
+        }
+        drop(queue);
+        if was_empty {
+            self.news.notify_one();
+        }
+    }
+
+    fn fail(&self, why: &str) {
+        if self.failed.set(RecorderError(why.to_owned())).is_ok() {
+            tracing::error!("the record log cannot be written, so calls are refused from now on: {why}");
+        }
+    }
+}
+
+fn write(mut log: impl Write, shared: &Shared) {
+    let mut batch = Vec::new();
+    loop {
+        let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        while queue.bytes.is_empty() && !queue.closed {
+            queue = shared.news.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        let closed = queue.closed;
+        if !closed {
+            drop(queue);
+            thread::sleep(GATHER);
+            queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        }
+        std::mem::swap(&mut batch, &mut queue.bytes);
+        drop(queue);
+        if shared.failed.get().is_none() {
+            if let Err(error) = log.write_all(&batch).and_then(|()| log.flush()) {
+                shared.fail(&error.to_string());
+            }
+        }
+        if closed {
+            return;
+        }
+        batch.clear();
+    }
+}
+
+/// The time as records have it: RFC 3339, UTC, milliseconds.
+pub(crate) fn now() -> String {
+    format!("{:.3}", Timestamp::now())
+}
+
+impl Outcome {
+    pub(crate) fn of_limit(limit: Limit) -> Self {
+        // A full line is a refusal: nothing ran.
+        if limit == Limit::Concurrency { Self::Refused } else { Self::Limit }
+    }
+}

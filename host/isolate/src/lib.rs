@@ -1,0 +1,17 @@
+//! The wasm machine: the sole owner of wasmtime's `Engine` and `Store`.
+//!
+//! ```text
+//! component ─ check_shape ─ compile (child process) ─→ code ─ Machine::image ─→ Image
+//! Image + Permit + Call ─ Machine::call ─→ one cell: store, instance, limits ─→ End
+//! ```
+
+mod compile;
+mod inspect;
+mod machine;
+mod pool;
+mod ticker;
+
+pub use compile::{COMPONENT_BYTES_MAX, CodeError, code_digest, compile, compile_in_child};
+pub use inspect::{Shape, ShapeError, check_shape, wit};
+pub use machine::{CellError, End, Image, ImageError, Machine};
+pub use pool::{PoolError, PoolFacts};

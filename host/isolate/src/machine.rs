@@ -1,0 +1,201 @@
+use std::time::{Duration, Instant};
+
+use certosa_model::{CellLimits, HouseLimits, Limit, Usage};
+use certosa_policy::Permit;
+use certosa_syscall::tools::{self, Call, Outcome, Refusal, Tool};
+use certosa_syscall::{BundlePre, Cell, CpuSpent, Hearing};
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Engine, Store, Trap, UpdateDeadline};
+use wasmtime_wasi::I32Exit;
+
+use crate::pool::{self, PoolError, PoolFacts};
+use crate::ticker::Ticker;
+
+/// Where cells run. There is one in a house.
+pub struct Machine {
+    engine: Engine,
+    linker: Linker<Cell>,
+    ticker: Ticker,
+    facts: PoolFacts,
+}
+
+/// A component that is loaded and linked: all that is left to do for a cell is to instantiate it.
+pub struct Image {
+    bundle: BundlePre<Cell>,
+}
+
+/// Why a component's code did not become an image.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    #[error("the compiled code cannot be loaded: {0}")]
+    Code(String),
+    #[error("{0}")]
+    World(String),
+}
+
+/// How a cell ended, and what it used.
+pub struct End<T> {
+    pub usage: Usage,
+    pub result: Result<T, CellError>,
+}
+
+/// Why a cell has no result.
+#[derive(Debug, Clone)]
+pub enum CellError {
+    /// It went past a limit. The number is the bound, in the unit of the manifest's field.
+    Limit(Limit, u64),
+    /// It broke off: a panic, an invalid access, an exit. The second text is for the operator: the trace and
+    /// the end of the guest's standard error.
+    Trap(String, String),
+    /// It answered with a refusal.
+    Refused(Refusal),
+    /// The host could not do its part.
+    Host(String),
+}
+
+/// Room for lists and records around the bytes that count as output.
+const LIFT_SLACK_BYTES: usize = 64 << 10;
+
+impl Machine {
+    /// Sets up a machine whose cells have at most `memory_bytes_max` in one memory.
+    pub fn new(limits: &HouseLimits, memory_bytes_max: usize) -> Result<Self, PoolError> {
+        let (engine, facts) = pool::engine(limits, memory_bytes_max)?;
+        let failed = |source| PoolError::of(limits, source);
+        let mut linker = Linker::new(&engine);
+        certosa_syscall::link(&mut linker).map_err(failed)?;
+        let ticker = Ticker::start(engine.clone()).map_err(|error| failed(error.into()))?;
+        Ok(Self { engine, linker, ticker, facts })
+    }
+
+    pub fn facts(&self) -> PoolFacts {
+        self.facts
+    }
+
+    /// Loads code that [`crate::compile`] made and links it to the doors.
+    ///
+    /// `code` has to come from the compiler of this program, directly or through the authenticated cache.
+    pub fn image(&self, code: &[u8]) -> Result<Image, ImageError> {
+        #[expect(unsafe_code, reason = "loading machine code is what a code cache is for")]
+        // SAFETY: both callers pass what our own child process compiled, or what the cache kept under a MAC
+        // whose key only this user can read; wasmtime checks the engine's version and settings.
+        let component = unsafe { Component::deserialize(&self.engine, code) };
+        let component = component.map_err(|error| ImageError::Code(format!("{error:#}")))?;
+        let linked = self.linker.instantiate_pre(&component).and_then(BundlePre::new);
+        let bundle = linked.map_err(|error| ImageError::World(format!("{error:#}")))?;
+        Ok(Image { bundle })
+    }
+
+    /// Asks a bundle for its tools, in a cell of its own and without any caller.
+    pub async fn list(&self, image: &Image, limits: &CellLimits) -> End<Vec<Tool>> {
+        self.run(image, limits, Hearing::default(), async |store, bundle| {
+            bundle.certosa_tools_tools().call_list_tools(store).await
+        })
+        .await
+    }
+
+    /// Runs one call in a cell of its own. The permit is the proof that it may run.
+    pub async fn call(
+        &self,
+        image: &Image,
+        _permit: &Permit<'_>,
+        call: &Call,
+        limits: &CellLimits,
+        hearing: Hearing,
+    ) -> End<Outcome> {
+        let mut end = self
+            .run(image, limits, hearing, async |store, bundle| {
+                bundle.certosa_tools_tools().call_call_tool(store, call).await
+            })
+            .await;
+        if let Ok(outcome) = &end.result {
+            end.usage.output_bytes = tools::size(outcome);
+            if end.usage.output_bytes > limits.output_bytes_max {
+                end.result = Err(CellError::over(Limit::Output, limits));
+            }
+        }
+        end
+    }
+
+    async fn run<T>(
+        &self,
+        image: &Image,
+        limits: &CellLimits,
+        hearing: Hearing,
+        work: impl AsyncFnOnce(&mut Store<Cell>, tools::Bundle) -> wasmtime::Result<Result<T, Refusal>>,
+    ) -> End<T> {
+        let started = Instant::now();
+        let _ticking = self.ticker.run();
+        let mut store = self.store(limits, hearing);
+        let wall = Duration::from_millis(limits.wall_ms_max.into());
+        let ended = tokio::time::timeout(wall, async {
+            let bundle = image.bundle.instantiate_async(&mut store).await?;
+            work(&mut store, bundle).await
+        })
+        .await;
+        let cell = store.data();
+        let usage = Usage {
+            cpu_ms: cell.meter.cpu_ms,
+            wall_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            memory_bytes: cell.meter.memory_bytes_peak,
+            output_bytes: 0,
+            logs_dropped: cell.meter.logs_dropped,
+        };
+        let result = match ended {
+            Err(_elapsed) => Err(CellError::over(Limit::Wall, limits)),
+            Ok(Err(error)) => Err(CellError::of(&error, cell, limits)),
+            Ok(Ok(Err(refusal))) => Err(CellError::Refused(refusal)),
+            Ok(Ok(Ok(value))) => Ok(value),
+        };
+        End { usage, result }
+    }
+
+    fn store(&self, limits: &CellLimits, hearing: Hearing) -> Store<Cell> {
+        let mut store = Store::new(&self.engine, Cell::new(*limits, hearing));
+        store.limiter(|cell| &mut cell.meter);
+        store.set_hostcall_fuel(limits.output_bytes_max.saturating_add(LIFT_SLACK_BYTES));
+        // The deadline is one tick from the start (faster than to move it later): a guest that is seen
+        // running when the epoch changes pays one tick and lets its neighbours go first.
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|mut context| {
+            context.data_mut().meter.tick()?;
+            Ok(UpdateDeadline::Yield(1))
+        });
+        store
+    }
+}
+
+impl CellError {
+    fn over(limit: Limit, limits: &CellLimits) -> Self {
+        let bound = match limit {
+            Limit::Memory => (limits.memory_bytes_max >> 20) as u64,
+            Limit::Cpu => limits.cpu_ms_max.into(),
+            Limit::Wall => limits.wall_ms_max.into(),
+            Limit::Output => (limits.output_bytes_max >> 10) as u64,
+            Limit::Concurrency => limits.queue_max as u64,
+            Limit::Stack => 0,
+        };
+        Self::Limit(limit, bound)
+    }
+
+    /// Finds out why wasmtime ended the cell.
+    fn of(error: &wasmtime::Error, cell: &Cell, limits: &CellLimits) -> Self {
+        if error.is::<CpuSpent>() {
+            return Self::over(Limit::Cpu, limits);
+        }
+        if matches!(error.downcast_ref(), Some(Trap::StackOverflow)) {
+            return Self::over(Limit::Stack, limits);
+        }
+        if format!("{error:#}").contains("fuel allocated for hostcalls has been exhausted") {
+            return Self::over(Limit::Output, limits);
+        }
+        if cell.meter.memory_refused {
+            return Self::over(Limit::Memory, limits);
+        }
+        let seen = match (error.downcast_ref::<I32Exit>(), error.downcast_ref::<Trap>()) {
+            (Some(exit), _) => format!("the tool ended its own process (exit code {})", exit.0),
+            (_, Some(trap)) => format!("the tool broke off: {trap}"),
+            _ => format!("the tool broke off: {}", error.root_cause()),
+        };
+        Self::Trap(seen, format!("{error:?}\n{}", cell.errors()))
+    }
+}

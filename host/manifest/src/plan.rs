@@ -1,0 +1,350 @@
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Component, Path as FilePath, PathBuf};
+
+use capnp::text;
+use certosa_model::{BundleName, CellLimits, Digest, HouseLimits, Pattern, Patterns};
+use certosa_schema::{bundle, cell_limits, house_limits, manifest, route};
+
+use crate::manifest::Manifest;
+use crate::problem::{Problem, Problems};
+use crate::span::Path;
+
+const BUNDLES_MAX: u32 = 1_000;
+const ROUTES_MAX: u32 = 100;
+const PATH_BYTES_MAX: usize = 255;
+const RESERVED_PATHS: [&str; 2] = ["/health", "/ready"];
+
+/// A manifest as it is meant: every name parsed, every default filled in, nothing contradictory.
+#[derive(Debug)]
+pub struct Plan {
+    pub listen: SocketAddr,
+    pub bundles: Vec<BundlePlan>,
+    pub routes: Vec<RoutePlan>,
+    pub limits: HouseLimits,
+    /// Identifies what the manifest says; it goes into every record.
+    pub digest: Digest,
+}
+
+#[derive(Debug)]
+pub struct BundlePlan {
+    pub name: BundleName,
+    pub source: ComponentSource,
+    pub pinned: Option<Digest>,
+    pub limits: CellLimits,
+}
+
+#[derive(Debug)]
+pub enum ComponentSource {
+    /// An absolute path.
+    File(PathBuf),
+    Bytes(Vec<u8>),
+}
+
+#[derive(Debug)]
+pub struct RoutePlan {
+    pub path: String,
+    pub tools: Patterns,
+    pub callers: Patterns,
+    pub names: ToolNames,
+}
+
+/// How tools are called on a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToolNames {
+    Prefixed,
+    Bare,
+}
+
+impl Plan {
+    /// Checks everything that the text alone can tell, and reports all that is wrong at once.
+    pub fn of(manifest: &Manifest) -> Result<Self, Problems> {
+        let mut check = Check { manifest, problems: Vec::new() };
+        let plan = check.plan();
+        match (Problems::new(check.problems), plan) {
+            (None, Ok(Some(plan))) => Ok(plan),
+            (Some(problems), _) => Err(problems),
+            (None, Err(error)) => Err(Problem::new(format!("the manifest cannot be read: {error}")).into()),
+            (None, Ok(None)) => Err(Problem::new("the manifest was refused without a reason").into()),
+        }
+    }
+}
+
+/// The checks. Each returns `None` after it has noted a problem.
+struct Check<'a> {
+    manifest: &'a Manifest,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn plan(&mut self) -> capnp::Result<Option<Plan>> {
+        let message = self.manifest.read()?;
+        let said = message.get_root::<manifest::Reader<'_>>()?;
+        let root = Path::default();
+        let listen = self.listen(&root.field("listen"), said.get_listen()?);
+        let limits = self.house_limits(&root.field("limits"), said.get_limits()?);
+        let bundles = self.bundles(&root.field("bundles"), said, limits.as_ref())?;
+        let routes = self.routes(&root.field("routes"), said, &bundles)?;
+        let (Some(listen), Some(limits)) = (listen, limits) else { return Ok(None) };
+        Ok(Some(Plan { listen, bundles, routes, limits, digest: self.manifest.digest() }))
+    }
+
+    fn refuse(&mut self, path: &Path, message: &str, found: impl Into<String>, expected: impl Into<String>) {
+        self.problems.push(self.manifest.problem(path, message).found(found).expected(expected));
+    }
+
+    /// The text at `path`, if it is UTF-8.
+    fn text<'t>(&mut self, path: &Path, text: text::Reader<'t>) -> Option<&'t str> {
+        let good = text.to_str().ok();
+        if good.is_none() {
+            self.refuse(path, "text that is not UTF-8", format!("{:?}", text.as_bytes()), "UTF-8");
+        }
+        good
+    }
+
+    fn listen(&mut self, path: &Path, text: text::Reader<'_>) -> Option<SocketAddr> {
+        let text = self.text(path, text)?;
+        let expected = "a loopback address and a port, such as 127.0.0.1:8787 or [::1]:8787";
+        let Ok(address) = text.parse::<SocketAddr>() else {
+            self.refuse(path, "not an address to listen on", quote(text), expected);
+            return None;
+        };
+        if !address.ip().is_loopback() {
+            let message = "callers are anonymous, so the house only answers on this machine";
+            self.refuse(path, message, quote(text), expected);
+            return None;
+        }
+        Some(address)
+    }
+
+    fn bundles(
+        &mut self,
+        path: &Path,
+        said: manifest::Reader<'_>,
+        limits: Option<&HouseLimits>,
+    ) -> capnp::Result<Vec<BundlePlan>> {
+        let list = said.get_bundles()?;
+        if !(1..=BUNDLES_MAX).contains(&list.len()) {
+            self.refuse(path, "a house has bundles", list.len().to_string(), format!("1 to {BUNDLES_MAX}"));
+            return Ok(Vec::new());
+        }
+        let mut bundles = Vec::new();
+        let mut taken = HashMap::new();
+        for (index, said) in list.iter().enumerate() {
+            let path = path.index(index);
+            let Some(bundle) = self.bundle(&path, said, limits)? else { continue };
+            let prefix = bundle.name.as_str().replace('.', "_");
+            if let Some(other) = taken.insert(prefix, bundle.name.clone()) {
+                let message = "two bundles whose tools could not be told apart";
+                let found = format!("{} and {}", quote(other.as_str()), quote(bundle.name.as_str()));
+                self.refuse(&path.field("name"), message, found, "names that differ in more than '.' and '_'");
+            }
+            bundles.push(bundle);
+        }
+        Ok(bundles)
+    }
+
+    fn bundle(
+        &mut self,
+        path: &Path,
+        said: bundle::Reader<'_>,
+        house: Option<&HouseLimits>,
+    ) -> capnp::Result<Option<BundlePlan>> {
+        let name = self.text(&path.field("name"), said.get_name()?).and_then(|text| {
+            let name = BundleName::new(text);
+            name.map_err(|why| self.refuse(&path.field("name"), "not a bundle name", quote(text), why.to_string())).ok()
+        });
+        let source = match said.which()? {
+            bundle::File(file) => self.file(&path.field("file"), file?),
+            bundle::Bytes(bytes) => Some(ComponentSource::Bytes(bytes?.to_vec())),
+        };
+        let pinned = match self.text(&path.field("digest"), said.get_digest()?) {
+            None | Some("") => None,
+            Some(text) => {
+                let digest = text.parse::<Digest>();
+                digest
+                    .map_err(|why| self.refuse(&path.field("digest"), "not a digest", quote(text), why.to_string()))
+                    .ok()
+            }
+        };
+        let limits = self.cell_limits(&path.field("limits"), said.get_limits()?, house);
+        Ok(name.zip(source).zip(limits).map(|((name, source), limits)| BundlePlan { name, source, pinned, limits }))
+    }
+
+    fn file(&mut self, path: &Path, text: text::Reader<'_>) -> Option<ComponentSource> {
+        let text = self.text(path, text)?;
+        let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+        if text.is_empty() || text.contains('\0') || !FilePath::new(text).components().all(inside) {
+            let expected = "a file in the manifest's folder or below, such as \"bundles/hello.wasm\"";
+            self.refuse(path, "not a component file", quote(text), expected);
+            return None;
+        }
+        let file = self.manifest.folder().join(text);
+        // A file that is missing is reported when it is read; a link that leads out is refused here.
+        if file.canonicalize().is_ok_and(|real| !real.starts_with(self.manifest.folder())) {
+            let expected = "a file that lies in the manifest's folder after links are followed";
+            self.refuse(path, "a link that leads out of the manifest's folder", quote(text), expected);
+            return None;
+        }
+        Some(ComponentSource::File(file))
+    }
+
+    fn routes(
+        &mut self,
+        path: &Path,
+        said: manifest::Reader<'_>,
+        bundles: &[BundlePlan],
+    ) -> capnp::Result<Vec<RoutePlan>> {
+        let list = said.get_routes()?;
+        if list.len() > ROUTES_MAX {
+            self.refuse(path, "too many routes", list.len().to_string(), format!("at most {ROUTES_MAX}"));
+            return Ok(Vec::new());
+        }
+        let mut routes = Vec::<RoutePlan>::new();
+        for (index, said) in list.iter().enumerate() {
+            let path = path.index(index);
+            let Some(route) = self.route(&path, said, bundles)? else { continue };
+            if routes.iter().any(|other| other.path == route.path) {
+                self.refuse(&path.field("path"), "a second route with this path", quote(&route.path), "distinct paths");
+            }
+            routes.push(route);
+        }
+        Ok(routes)
+    }
+
+    fn route(
+        &mut self,
+        path: &Path,
+        said: route::Reader<'_>,
+        bundles: &[BundlePlan],
+    ) -> capnp::Result<Option<RoutePlan>> {
+        let at = self.text(&path.field("path"), said.get_path()?).filter(|text| {
+            let good = is_route(text);
+            if !good {
+                let expected = "'/' and segments out of A-Z a-z 0-9 . _ ~ -, such as /mcp; not /health or /ready";
+                self.refuse(&path.field("path"), "not a path for a route", quote(text), expected);
+            }
+            good
+        });
+        let tools = self.patterns(&path.field("tools"), said.get_tools()?.iter(), "bundle/hello/**")?;
+        for (index, pattern) in tools.iter().flat_map(Patterns::iter).enumerate() {
+            self.names_something(&path.field("tools").index(index), pattern, bundles);
+        }
+        let callers = self.patterns(&path.field("callers"), said.get_callers()?.iter(), "anonymous/loopback")?;
+        let names = match said.get_tool_names() {
+            Ok(route::ToolNames::Prefixed) => ToolNames::Prefixed,
+            Ok(route::ToolNames::Bare) => ToolNames::Bare,
+            Err(unknown) => {
+                self.refuse(&path.field("toolNames"), "unknown choice", unknown.0.to_string(), "prefixed or bare");
+                return Ok(None);
+            }
+        };
+        let parts = at.zip(tools).zip(callers);
+        Ok(parts.map(|((at, tools), callers)| RoutePlan { path: at.to_owned(), tools, callers, names }))
+    }
+
+    fn patterns<'t>(
+        &mut self,
+        path: &Path,
+        texts: impl Iterator<Item = capnp::Result<text::Reader<'t>>>,
+        example: &str,
+    ) -> capnp::Result<Option<Patterns>> {
+        let mut patterns = Some(Vec::new());
+        for (index, text) in texts.enumerate() {
+            let path = path.index(index);
+            let pattern = self.text(&path, text?).and_then(|text| {
+                let pattern = Pattern::new(text);
+                let expected = |why: &dyn std::fmt::Display| format!("{why}; for example {}", quote(example));
+                pattern.map_err(|why| self.refuse(&path, "not a pattern", quote(text), expected(&why))).ok()
+            });
+            match (pattern, &mut patterns) {
+                (Some(pattern), Some(patterns)) => patterns.push(pattern),
+                _ => patterns = None,
+            }
+        }
+        Ok(patterns.map(Patterns::new))
+    }
+
+    /// A pattern of tools that no bundle can ever fit is a slip of the pen, not a rule.
+    fn names_something(&mut self, path: &Path, pattern: &Pattern, bundles: &[BundlePlan]) {
+        let mut segments = pattern.as_str().split('/');
+        let known = || bundles.iter().map(|bundle| bundle.name.as_str());
+        match (segments.next(), segments.next()) {
+            (Some("bundle"), Some("*" | "**")) => {}
+            (Some("bundle"), Some(name)) if known().any(|known| known == name) => {}
+            (Some("bundle"), Some(name)) => {
+                let expected = format!("one of {}", known().map(quote).collect::<Vec<_>>().join(", "));
+                self.refuse(path, "a pattern for a bundle that is not declared", quote(name), expected);
+            }
+            _ => self.refuse(path, "a pattern that fits no tool", quote(pattern.as_str()), "bundle/NAME/TOOL"),
+        }
+    }
+
+    fn cell_limits(
+        &mut self,
+        path: &Path,
+        said: cell_limits::Reader<'_>,
+        house: Option<&HouseLimits>,
+    ) -> Option<CellLimits> {
+        let cells_max = house.map_or(10_000, |house| house.cells_max);
+        let memory = self.bound(&path.field("memoryMibMax"), said.get_memory_mib_max(), 1, 4_096);
+        let cpu = self.bound(&path.field("cpuMsMax"), said.get_cpu_ms_max(), 1, 600_000);
+        let wall = self.bound(&path.field("wallMsMax"), said.get_wall_ms_max(), 1, 3_600_000);
+        let output = self.bound(&path.field("outputKibMax"), said.get_output_kib_max(), 1, 65_536);
+        let concurrency = self.bound(&path.field("concurrencyMax"), said.get_concurrency_max(), 1, 10_000);
+        let queue = self.bound(&path.field("queueMax"), said.get_queue_max(), 1, 100_000);
+        Some(CellLimits {
+            memory_bytes_max: (memory? as usize) << 20,
+            cpu_ms_max: cpu?,
+            wall_ms_max: wall?,
+            output_bytes_max: (output? as usize) << 10,
+            concurrency_max: concurrency?.min(cells_max) as usize,
+            queue_max: queue? as usize,
+        })
+    }
+
+    fn house_limits(&mut self, path: &Path, said: house_limits::Reader<'_>) -> Option<HouseLimits> {
+        let cells = self.bound(&path.field("cellsMax"), said.get_cells_max(), 1, 10_000);
+        let stack = self.bound(&path.field("stackKibMax"), said.get_stack_kib_max(), 64, 8_192);
+        let request = self.bound(&path.field("requestKibMax"), said.get_request_kib_max(), 1, 65_536);
+        let connections = self.bound(&path.field("connectionsMax"), said.get_connections_max(), 1, 100_000);
+        let header = self.bound(&path.field("headerMsMax"), said.get_header_ms_max(), 100, 600_000);
+        let body = self.bound(&path.field("bodyMsMax"), said.get_body_ms_max(), 100, 600_000);
+        let sessions = self.bound(&path.field("sessionsMax"), said.get_sessions_max(), 1, 1_000_000);
+        let idle = self.bound(&path.field("sessionIdleSMax"), said.get_session_idle_s_max(), 10, 604_800);
+        let drain = self.bound(&path.field("drainMsMax"), said.get_drain_ms_max(), 1, 600_000);
+        Some(HouseLimits {
+            cells_max: cells?,
+            stack_bytes_max: (stack? as usize) << 10,
+            request_bytes_max: (request? as usize) << 10,
+            connections_max: connections? as usize,
+            header_ms_max: header?,
+            body_ms_max: body?,
+            sessions_max: sessions? as usize,
+            session_idle_s_max: idle?,
+            drain_ms_max: drain?,
+        })
+    }
+
+    fn bound(&mut self, path: &Path, value: u32, min: u32, max: u32) -> Option<u32> {
+        let fits = (min..=max).contains(&value);
+        if !fits {
+            self.refuse(path, "a limit out of its range", value.to_string(), format!("{min} to {max}"));
+        }
+        fits.then_some(value)
+    }
+}
+
+fn is_route(path: &str) -> bool {
+    let segment = |segment: &str| {
+        let plain = segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b));
+        plain && !matches!(segment, "" | "." | "..")
+    };
+    let rest = path.strip_prefix('/').filter(|_| path.len() <= PATH_BYTES_MAX);
+    rest.is_some_and(|rest| rest.split('/').all(segment)) && !RESERVED_PATHS.contains(&path)
+}
+
+/// Text from the manifest, in quotes and without control characters.
+fn quote(text: &str) -> String {
+    format!("{text:?}")
+}

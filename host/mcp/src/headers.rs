@@ -1,0 +1,139 @@
+//! The request headers of MCP 2026-07-28 ("Streamable HTTP", server validation): they repeat parts of the
+//! body for the intermediaries on the way, and a server refuses what does not agree.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use serde_json::Value;
+
+pub(crate) const VERSION: &str = "mcp-protocol-version";
+const METHOD: &str = "mcp-method";
+const NAME: &str = "mcp-name";
+
+/// A parameter that a tool's schema wants repeated in a header (`x-mcp-header`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ParamHeader {
+    /// The way to the parameter, through nested objects.
+    pub path: Vec<String>,
+    /// `mcp-param-…`, in lower case.
+    pub header: String,
+}
+
+/// The text of a header. `None` where there is none; an error where it is not one readable line.
+pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, String> {
+    let mut values = headers.get_all(name).iter();
+    let (first, second) = (values.next(), values.next());
+    match (first, second) {
+        (None, _) => Ok(None),
+        (Some(_), Some(_)) => Err(format!("{name} is there more than once")),
+        (Some(value), None) => match str::from_utf8(value.as_bytes()) {
+            Ok(text) => Ok(Some(text.trim_matches([' ', '\t']))),
+            Err(_) => Err(format!("{name} is not UTF-8")),
+        },
+    }
+}
+
+/// Checks `Mcp-Method` against the method of the body.
+pub(crate) fn check_method(headers: &HeaderMap, method: &str) -> Result<(), String> {
+    agree(headers, METHOD, Some(method))
+}
+
+/// Checks `Mcp-Name` against the name or the URI in the body.
+pub(crate) fn check_name(headers: &HeaderMap, name: &str) -> Result<(), String> {
+    agree(headers, NAME, Some(name))
+}
+
+/// Checks the `Mcp-Param-…` headers of a tool against its arguments.
+pub(crate) fn check_params(headers: &HeaderMap, params: &[ParamHeader], arguments: &Value) -> Result<(), String> {
+    for param in params {
+        let value = param.path.iter().try_fold(arguments, |value, key| value.get(key));
+        let expected = match value {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(Cow::Borrowed(text.as_str())),
+            Some(value) => Some(Cow::Owned(value.to_string())),
+        };
+        agree(headers, &param.header, expected.as_deref())?;
+    }
+    Ok(())
+}
+
+fn agree(headers: &HeaderMap, name: &str, expected: Option<&str>) -> Result<(), String> {
+    let found = text(headers, name)?.map(decode).transpose().map_err(|why| format!("{name}: {why}"))?;
+    match (found.as_deref(), expected) {
+        (found, expected) if found == expected => Ok(()),
+        (None, _) => Err(format!("{name} is missing, and the body has the value")),
+        (Some(_), None) => Err(format!("{name} has a value, and the body has none")),
+        (Some(_), Some(_)) => Err(format!("{name} and the body disagree")),
+    }
+}
+
+/// Decodes `=?base64?…?=`; everything else stands for itself.
+fn decode(text: &str) -> Result<Cow<'_, str>, &'static str> {
+    let Some(encoded) = text.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
+        return Ok(Cow::Borrowed(text));
+    };
+    let bytes = STANDARD.decode(encoded).map_err(|_| "not standard base64 with padding (RFC 4648, section 4)")?;
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| "the base64 does not hold UTF-8")
+}
+
+/// The parameters that `schema` wants in headers, through nested `properties`.
+pub(crate) fn params_of(schema: &Value) -> Vec<ParamHeader> {
+    let mut found = Vec::new();
+    collect(schema, &mut Vec::new(), &mut found);
+    found
+}
+
+fn collect(schema: &Value, path: &mut Vec<String>, found: &mut Vec<ParamHeader>) {
+    for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        path.push(name.clone());
+        if let Some(header) = property.get("x-mcp-header").and_then(Value::as_str) {
+            found
+                .push(ParamHeader { path: path.clone(), header: format!("mcp-param-{}", header.to_ascii_lowercase()) });
+        }
+        collect(property, path, found);
+        path.pop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn a_header_agrees_with_the_body_or_not() {
+        assert!(check_method(&headers(&[("mcp-method", " tools/list\t")]), "tools/list").is_ok());
+        assert!(check_method(&headers(&[("mcp-method", "TOOLS/LIST")]), "tools/list").is_err());
+        assert!(check_method(&headers(&[]), "tools/list").is_err());
+        assert!(check_method(&headers(&[("mcp-method", "a"), ("mcp-method", "a")]), "a").is_err());
+        assert!(check_name(&headers(&[("mcp-name", "=?base64?Z3LDvMOf?=")]), "grüß").is_ok());
+        assert!(check_name(&headers(&[("mcp-name", "=?base64?SGVsbG8?=")]), "Hello").is_err(), "no padding");
+        assert!(check_name(&headers(&[("mcp-name", "=?base64?SGVsbG8=")]), "=?base64?SGVsbG8=").is_ok(), "no suffix");
+    }
+
+    #[test]
+    fn parameters_are_found_and_compared() {
+        let schema = json!({"properties": {
+            "region": {"type": "string", "x-mcp-header": "Region"},
+            "deep": {"type": "object", "properties": {"n": {"type": "integer", "x-mcp-header": "N"}}},
+        }});
+        let params = params_of(&schema);
+        assert_eq!(params.len(), 2);
+        let arguments = json!({"region": "eu", "deep": {"n": 3}});
+        let good = [("mcp-param-region", "eu"), ("mcp-param-n", "3")];
+        assert_eq!(check_params(&headers(&good), &params, &arguments), Ok(()));
+        assert!(check_params(&headers(&good[..1]), &params, &arguments).is_err());
+        assert!(check_params(&headers(&good), &params, &json!({"region": "eu"})).is_err());
+        assert!(check_params(&headers(&[]), &params, &json!({"region": null})).is_ok());
+    }
+}

@@ -1,0 +1,32 @@
+//! The MCP face of a house: JSON-RPC in, JSON-RPC out, for both eras of the protocol on one endpoint.
+//!
+//! ```text
+//! Message ─ rpc (envelope) ─ era? ─┬ modern (2026-07-28): checks of `_meta` and headers ─┬─ tools ─→ Answer
+//!                                  └ legacy (2025-…): sessions, initialize ──────────────┘
+//! ```
+//!
+//! Dispatch is ours: raw JSON passes through, and only what is read is typed. Nothing here knows an HTTP
+//! status; an [`Answer`] says what happened and the gateway has the table.
+
+mod catalog;
+mod exchange;
+mod face;
+mod headers;
+mod legacy;
+mod modern;
+mod render;
+mod rpc;
+mod sessions;
+mod state;
+mod tools;
+mod versions;
+
+pub use exchange::{Answer, Exchange, Kind, Message, Outbox};
+pub use face::Face;
+pub use render::result as render_result;
+pub use rpc::{Code, error as rpc_error};
+pub use tools::Era;
+pub use versions::{LEGACY, MODERN};
+
+/// The header that names the session of an older client (MCP 2025-11-25, "Session Management").
+pub const SESSION_HEADER: &str = "mcp-session-id";

@@ -1,0 +1,196 @@
+//! From the house's outcomes to MCP results, as text.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use certosa_house::CallError;
+use certosa_model::Event;
+use certosa_syscall::tools::{Content, Outcome, Question, QuestionKind, ResourceBody, ResourceContents, ToolResult};
+use serde::Serialize;
+use serde_json::{json, value::RawValue};
+
+use crate::rpc::{notification, quoted};
+
+/// Writes a finished call as the body of a `CallToolResult`, without the braces around it.
+pub(crate) fn write_result(result: &ToolResult, body: &mut Vec<u8>) {
+    body.extend_from_slice(br#""content":["#);
+    for (index, content) in result.content.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        write_content(content, body);
+    }
+    body.push(b']');
+    if let Some(structured) = &result.structured {
+        body.extend_from_slice(br#","structuredContent":"#);
+        body.extend_from_slice(structured.as_bytes());
+    }
+    if result.is_error {
+        body.extend_from_slice(br#","isError":true"#);
+    }
+}
+
+/// Writes a call that has no result as a tool error: the model reads why, and a program finds it in `_meta`.
+pub(crate) fn write_error(error: &CallError, body: &mut Vec<u8>) {
+    let mut refusal = json!({ "fault": error.fault() });
+    let details = match error {
+        CallError::UnknownTool => vec![("kind", json!("unknown-tool"))],
+        CallError::Arguments(_) => vec![("kind", json!("arguments"))],
+        CallError::Busy { retry_after_ms, .. } => {
+            vec![("kind", json!("busy")), ("limit", json!("concurrency")), ("retryAfterMs", json!(retry_after_ms))]
+        }
+        CallError::Limit(limit, bound) => {
+            vec![
+                ("kind", json!("limit")),
+                ("limit", json!(limit)),
+                ("setBy", json!(limit.field())),
+                ("bound", json!(bound)),
+            ]
+        }
+        CallError::Bundle(_) => vec![("kind", json!("bundle"))],
+        CallError::Host(_) => vec![("kind", json!("host"))],
+    };
+    for (key, value) in details {
+        if let Some(object) = refusal.as_object_mut() {
+            object.insert(key.to_owned(), value);
+        }
+    }
+    let text = quoted(&error.to_string());
+    let written = format!(
+        r#""content":[{{"type":"text","text":{text}}}],"isError":true,"_meta":{{"certosa/refusal":{refusal}}}"#
+    );
+    body.extend_from_slice(written.as_bytes());
+}
+
+/// The result of a call as one JSON object, for those who are not MCP clients.
+pub fn result(result: &Result<Outcome, CallError>) -> String {
+    let mut body = b"{".to_vec();
+    match result {
+        Ok(Outcome::Done(done)) => write_result(done, &mut body),
+        Ok(Outcome::InputRequired(questions)) => write_questions(&questions.ask, &mut body),
+        Err(error) => write_error(error, &mut body),
+    }
+    body.push(b'}');
+    String::from_utf8(body).unwrap_or_default()
+}
+
+/// Writes questions as `"inputRequests":{…}`.
+pub(crate) fn write_questions(questions: &[Question], body: &mut Vec<u8>) {
+    body.extend_from_slice(br#""inputRequests":{"#);
+    for (index, question) in questions.iter().enumerate() {
+        let (method, params) = request(&question.kind);
+        let comma = if index > 0 { "," } else { "" };
+        let written = format!(r#"{comma}{}:{{"method":"{method}","params":{params}}}"#, quoted(&question.id));
+        body.extend_from_slice(written.as_bytes());
+    }
+    body.push(b'}');
+}
+
+/// The request of MCP that asks a question.
+fn request(kind: &QuestionKind) -> (&'static str, String) {
+    let json_or_null = |text: &str| certosa_house::parse_json(text).map_or("null".to_owned(), |_| text.to_owned());
+    match kind {
+        QuestionKind::Form(form) => {
+            let (message, schema) = (quoted(&form.message), json_or_null(&form.schema));
+            ("elicitation/create", format!(r#"{{"mode":"form","message":{message},"requestedSchema":{schema}}}"#))
+        }
+        QuestionKind::Visit(visit) => {
+            let (message, url) = (quoted(&visit.message), quoted(&visit.url));
+            ("elicitation/create", format!(r#"{{"mode":"url","message":{message},"url":{url}}}"#))
+        }
+        QuestionKind::Sample(params) => ("sampling/createMessage", json_or_null(params)),
+        QuestionKind::Roots => ("roots/list", "{}".to_owned()),
+    }
+}
+
+/// An event as a notification. `token` is the text of the client's progress token.
+pub(crate) fn event(event: &Event, token: Option<&str>) -> Option<bytes::Bytes> {
+    match event {
+        Event::Progress(progress) => {
+            let params = ProgressParams {
+                progress_token: RawValue::from_string(token?.to_owned()).ok()?,
+                progress: number(progress.done),
+                total: progress.total.map(number),
+                message: progress.message.as_deref(),
+            };
+            Some(notification("notifications/progress", &serde_json::to_string(&params).ok()?))
+        }
+        Event::Log { level, data } => {
+            Some(notification("notifications/message", &format!(r#"{{"level":"{}","data":{data}}}"#, level.as_str())))
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProgressParams<'a> {
+    progress_token: Box<RawValue>,
+    progress: serde_json::Number,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<serde_json::Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+}
+
+/// Whole numbers without a fraction: `50`, not `50.0`.
+fn number(value: f64) -> serde_json::Number {
+    #[expect(clippy::cast_possible_truncation, reason = "checked in the same line")]
+    let whole = value as i64;
+    #[expect(clippy::cast_precision_loss, reason = "that is what is checked")]
+    let is_whole = whole as f64 == value && whole.unsigned_abs() < 1 << 53;
+    match serde_json::Number::from_f64(value) {
+        Some(number) if !is_whole => number,
+        _ => whole.into(),
+    }
+}
+
+fn write_content(content: &Content, body: &mut Vec<u8>) {
+    match content {
+        Content::Text(text) => {
+            body.extend_from_slice(br#"{"type":"text","text":"#);
+            write_text(text, body);
+        }
+        Content::Image(media) | Content::Audio(media) => {
+            let kind = if matches!(content, Content::Image(_)) { "image" } else { "audio" };
+            body.extend_from_slice(format!(r#"{{"type":"{kind}","data":""#).as_bytes());
+            body.extend_from_slice(STANDARD.encode(&media.data).as_bytes());
+            body.extend_from_slice(br#"","mimeType":"#);
+            write_text(&media.mime_type, body);
+        }
+        Content::Resource(resource) => {
+            body.extend_from_slice(br#"{"type":"resource","resource":"#);
+            write_resource(resource, body);
+        }
+        Content::Link(link) => {
+            body.extend_from_slice(br#"{"type":"resource_link","uri":"#);
+            write_text(&link.uri, body);
+            body.extend_from_slice(br#","name":"#);
+            write_text(&link.name, body);
+            write_option("description", link.description.as_deref(), body);
+            write_option("mimeType", link.mime_type.as_deref(), body);
+        }
+    }
+    body.push(b'}');
+}
+
+fn write_resource(resource: &ResourceContents, body: &mut Vec<u8>) {
+    body.extend_from_slice(br#"{"uri":"#);
+    write_text(&resource.uri, body);
+    write_option("mimeType", resource.mime_type.as_deref(), body);
+    match &resource.body {
+        ResourceBody::Text(text) => write_option("text", Some(text), body),
+        ResourceBody::Blob(bytes) => write_option("blob", Some(&STANDARD.encode(bytes)), body),
+    }
+    body.push(b'}');
+}
+
+fn write_option(key: &str, text: Option<&str>, body: &mut Vec<u8>) {
+    if let Some(text) = text {
+        body.extend_from_slice(format!(r#","{key}":"#).as_bytes());
+        write_text(text, body);
+    }
+}
+
+fn write_text(text: &str, body: &mut Vec<u8>) {
+    // Writing a string to a vector cannot fail.
+    let _written = serde_json::to_writer(body, text);
+}

@@ -1,0 +1,172 @@
+//! JSON-RPC 2.0, as far as MCP uses it. Texts are passed on as they came; only the envelope is read.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+/// One message from a client.
+#[derive(Debug)]
+pub(crate) struct Envelope<'a> {
+    /// The text of the id; `None` for a notification.
+    pub id: Option<&'a str>,
+    pub method: Cow<'a, str>,
+    /// The text of the parameters: an object.
+    pub params: Option<&'a str>,
+}
+
+/// What a body was instead of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    NotJson(String),
+    /// The id, where there is a usable one.
+    NotRequest(String, Option<String>),
+    /// An answer to a question that was never asked.
+    Response,
+}
+
+/// Error codes of JSON-RPC and of MCP 2026-07-28.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    Parse = -32700,
+    InvalidRequest = -32600,
+    MethodNotFound = -32601,
+    InvalidParams = -32602,
+    Internal = -32603,
+    HeaderMismatch = -32020,
+    MissingCapability = -32021,
+    UnsupportedVersion = -32022,
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(borrow)]
+    jsonrpc: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    error: Option<&'a RawValue>,
+}
+
+/// Keeps a `null` apart from nothing.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl<'a> Envelope<'a> {
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
+        let text = str::from_utf8(body).map_err(|error| Malformed::NotJson(error.to_string()))?;
+        if text.trim_start().starts_with('[') {
+            let why = "a batch, which MCP has not had since 2025-06-18: send one message for each request";
+            return Err(Malformed::NotRequest(why.to_owned(), None));
+        }
+        let wire: Wire<'a> = serde_json::from_str(text).map_err(|error| match error.is_data() {
+            true => Malformed::NotRequest(error.to_string(), None),
+            false => Malformed::NotJson(error.to_string()),
+        })?;
+        let id = wire.id.map(RawValue::get);
+        let refuse = |why: &str, id: Option<&str>| Err(Malformed::NotRequest(why.to_owned(), id.map(str::to_owned)));
+        if id.is_some_and(|id| !is_id(id)) {
+            return refuse("an id is a string or an integer, and not null", None);
+        }
+        if wire.jsonrpc.as_deref() != Some("2.0") {
+            return refuse("\"jsonrpc\" is not \"2.0\"", id);
+        }
+        let Some(method) = wire.method else {
+            return match wire.result.is_some() != wire.error.is_some() {
+                true => Err(Malformed::Response),
+                false => refuse("there is no \"method\"", id),
+            };
+        };
+        let params = wire.params.map(RawValue::get);
+        if params.is_some_and(|params| !params.starts_with('{')) {
+            return refuse("\"params\" is not an object", id);
+        }
+        Ok(Self { id, method, params })
+    }
+
+    /// The parameters as `T`, which may borrow from them. No parameters are empty ones.
+    pub(crate) fn params<T: Deserialize<'a>>(&self) -> Result<T, String> {
+        serde_json::from_str(self.params.unwrap_or("{}")).map_err(|error| error.to_string())
+    }
+}
+
+fn is_id(id: &str) -> bool {
+    let digits = id.strip_prefix('-').unwrap_or(id);
+    (id.starts_with('"') && serde_json::from_str::<String>(id).is_ok())
+        || (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// A response with the result `write` writes.
+pub(crate) fn response(id: &str, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut body = Vec::with_capacity(512);
+    body.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+    body.extend_from_slice(id.as_bytes());
+    body.extend_from_slice(br#","result":"#);
+    write(&mut body);
+    body.push(b'}');
+    body.into()
+}
+
+/// An error response. `data` is JSON text. Without an id the member is left out, as the MCP schema has it.
+pub fn error(id: Option<&str>, code: Code, message: &str, data: Option<&str>) -> Bytes {
+    let id = id.map(|id| format!(r#""id":{id},"#)).unwrap_or_default();
+    let data = data.map(|data| format!(r#","data":{data}"#)).unwrap_or_default();
+    let (code, message) = (code as i32, quoted(message));
+    format!(r#"{{"jsonrpc":"2.0",{id}"error":{{"code":{code},"message":{message}{data}}}}}"#).into()
+}
+
+/// A notification with the parameters `params`, which are JSON text.
+pub(crate) fn notification(method: &str, params: &str) -> Bytes {
+    format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#).into()
+}
+
+/// `text` as a JSON string.
+pub(crate) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_notifications_are_read() {
+        let body = br#" {"id": 7, "jsonrpc":"2.0","params":{"a": 1.50},"method":"tools\/list"} "#;
+        let envelope = Envelope::parse(body).unwrap();
+        assert_eq!((envelope.id, &*envelope.method, envelope.params), (Some("7"), "tools/list", Some("{\"a\": 1.50}")));
+        assert!(Envelope::parse(br#"{"jsonrpc":"2.0","method":"x"}"#).unwrap().id.is_none());
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for body in ["", "{", "nul", "\u{0}", "{\"jsonrpc\":\"2.0\"", "{}{}"] {
+            assert!(matches!(Envelope::parse(body.as_bytes()), Err(Malformed::NotJson(_))), "{body}");
+        }
+        assert!(matches!(Envelope::parse(b"\"\xff\""), Err(Malformed::NotJson(_))));
+        for body in [
+            "[]",
+            "3",
+            "{}",
+            r#"{"jsonrpc":"1.0","id":1,"method":"x"}"#,
+            r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#,
+            r#"{"jsonrpc":"2.0","id":1.5,"method":"x"}"#,
+            r#"{"jsonrpc":"2.0","id":"\ud800","method":"x"}"#,
+            r#"{"jsonrpc":"2.0","id":[1],"method":"x"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":3}"#,
+            r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"x"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":[1]}"#,
+            r#"{"jsonrpc":"2.0","id":1}"#,
+        ] {
+            assert!(matches!(Envelope::parse(body.as_bytes()), Err(Malformed::NotRequest(..))), "{body}");
+        }
+        assert_eq!(Envelope::parse(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#).unwrap_err(), Malformed::Response);
+    }
+}

@@ -1,0 +1,288 @@
+//! `tools/list` and `tools/call`, the same for both eras but for a few members.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use certosa_house::{Call, CallError, RouteView, Way};
+use certosa_model::{Event, LogLevel};
+use certosa_policy::Caller;
+use certosa_syscall::Hearing;
+use certosa_syscall::tools::{Answer as CellAnswer, Outcome, QuestionKind, Questions};
+use http::HeaderMap;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+use crate::exchange::{Answer, Kind, Outbox};
+use crate::face::Face;
+use crate::headers;
+use crate::render;
+use crate::rpc::{self, Code, response};
+use crate::state::Bound;
+
+/// Which protocol is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Era {
+    Modern,
+    Legacy,
+}
+
+/// The parameters of every method that we serve, read in one go.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Params<'a> {
+    #[serde(borrow)]
+    pub name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub uri: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub cursor: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub arguments: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub input_responses: Option<BTreeMap<String, &'a RawValue>>,
+    #[serde(borrow)]
+    pub request_state: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "_meta")]
+    pub meta: Option<Meta<'a>>,
+}
+
+/// What a request says about itself.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Meta<'a> {
+    #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
+    pub version: Option<Cow<'a, str>>,
+    #[serde(rename = "io.modelcontextprotocol/clientCapabilities")]
+    pub capabilities: Option<Capabilities>,
+    #[serde(rename = "io.modelcontextprotocol/logLevel")]
+    pub log: Option<LogLevel>,
+    #[serde(borrow, rename = "progressToken")]
+    pub progress_token: Option<&'a RawValue>,
+}
+
+/// What a client can be asked.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Capabilities {
+    elicitation: Option<Elicitation>,
+    sampling: Option<Object>,
+    roots: Option<Object>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Elicitation {
+    form: Option<Object>,
+    url: Option<Object>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Object {}
+
+/// A request of one of our methods, after the checks of its era.
+pub(crate) struct Request<'a> {
+    pub face: &'a Face,
+    pub era: Era,
+    pub way: Way,
+    pub caller: &'a Caller,
+    pub route: RouteView<'a>,
+    pub headers: &'a HeaderMap,
+    pub id: &'a str,
+    pub params: Params<'a>,
+    /// The mildest log messages that the client wants.
+    pub log: Option<LogLevel>,
+    pub outbox: &'a Outbox,
+}
+
+/// How long clients may keep a listing. A running house does not change it.
+pub(crate) const CACHE_HINTS: &str = r#""ttlMs":60000,"cacheScope":"private","#;
+const EVENTS_MAX: usize = 32;
+
+impl Request<'_> {
+    pub(crate) fn list(&self) -> Answer {
+        let mut failed = None;
+        let body = response(self.id, |body| {
+            body.extend_from_slice(self.opening().as_bytes());
+            if self.era == Era::Modern {
+                body.extend_from_slice(CACHE_HINTS.as_bytes());
+            }
+            let cursor = self.params.cursor.as_deref();
+            failed = self.face.catalog.write_page(self.route, self.caller, cursor, body).err();
+            body.push(b'}');
+        });
+        match failed {
+            None => Answer::reply(Kind::Result, body),
+            Some(why) => self.invalid(&why),
+        }
+    }
+
+    pub(crate) async fn call(self) -> Answer {
+        let Some(name) = self.params.name.as_deref() else {
+            return self.invalid("tools/call needs \"name\"");
+        };
+        let arguments = self.params.arguments.map_or("{}", RawValue::get);
+        if self.era == Era::Modern
+            && let Err(why) = self.check_headers(name, arguments)
+        {
+            return Answer::reply(Kind::Invalid, rpc::error(Some(self.id), Code::HeaderMismatch, &why, None));
+        }
+        let bound = Bound { caller: self.caller.subject(), route: &self.route.plan().path, tool: name, arguments };
+        let state = match self.params.request_state.as_deref().map(|text| self.face.seal.open(text, &bound)) {
+            None => None,
+            Some(Some(state)) => Some(state),
+            Some(None) => return self.invalid("this requestState was not given for this request, or is too old"),
+        };
+        let (hearing, mut events) = self.hearing();
+        let call = self.face.house.call(Call {
+            way: self.way,
+            caller: self.caller,
+            route: self.route,
+            tool: name,
+            arguments,
+            answers: self.answers(),
+            state,
+            hearing,
+        });
+        let recorded = self.listen(call, &mut events).await;
+        match recorded {
+            Err(error) => self.unavailable(&error.to_string()),
+            Ok(recorded) => match recorded.get() {
+                Ok(Outcome::Done(result)) => self.result(|body| render::write_result(result, body)),
+                Ok(Outcome::InputRequired(questions)) => self.ask(questions, &bound),
+                Err(CallError::UnknownTool) => self.invalid(&format!("unknown tool: {name}")),
+                Err(error) => self.result(|body| render::write_error(error, body)),
+            },
+        }
+    }
+
+    /// Drives the call, and passes on what comes out of the cell before its result.
+    async fn listen<T>(&self, call: impl Future<Output = T>, events: &mut Option<mpsc::Receiver<Event>>) -> T {
+        let Some(events) = events else { return call.await };
+        let token = self.token();
+        let pass_on = |event: &Event| render::event(event, token).into_iter().for_each(|text| self.outbox.push(text));
+        let mut call = std::pin::pin!(call);
+        let ended = loop {
+            tokio::select! {
+                biased;
+                Some(event) = events.recv() => pass_on(&event),
+                ended = &mut call => break ended,
+            }
+        };
+        while let Ok(event) = events.try_recv() {
+            pass_on(&event);
+        }
+        ended
+    }
+
+    fn hearing(&self) -> (Hearing, Option<mpsc::Receiver<Event>>) {
+        let progress = self.token().is_some();
+        if !progress && self.log.is_none() {
+            return (Hearing::default(), None);
+        }
+        let (sender, receiver) = mpsc::channel(EVENTS_MAX);
+        (Hearing { progress, log: self.log, events: Some(sender) }, Some(receiver))
+    }
+
+    /// The text of the progress token: a string or a number.
+    fn token(&self) -> Option<&str> {
+        let token = self.params.meta.as_ref()?.progress_token?.get();
+        token.starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit()).then_some(token)
+    }
+
+    fn answers(&self) -> Vec<CellAnswer> {
+        let responses = self.params.input_responses.iter().flatten();
+        responses.map(|(id, value)| CellAnswer { id: id.clone(), value: value.get().to_owned() }).collect()
+    }
+
+    fn check_headers(&self, name: &str, arguments: &str) -> Result<(), String> {
+        headers::check_name(self.headers, name)?;
+        let tool = self.route.tool(self.caller, name);
+        let entry = tool.and_then(|tool| self.face.catalog.entry(&self.route.plan().path, tool.subject));
+        match entry {
+            Some(entry) if !entry.params.is_empty() => {
+                let arguments = certosa_house::parse_json(arguments).unwrap_or_default();
+                headers::check_params(self.headers, &entry.params, &arguments)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Passes a tool's questions on to the client, if it can be asked.
+    fn ask(&self, questions: &Questions, bound: &Bound<'_>) -> Answer {
+        if self.era == Era::Legacy {
+            let why = "the tool needs an answer from you, and this client's protocol version (before 2026-07-28) cannot carry the question here yet";
+            return self.result(|body| render::write_error(&CallError::Host(why.to_owned()), body));
+        }
+        let capabilities = self.params.meta.as_ref().and_then(|meta| meta.capabilities.as_ref());
+        let missing: Vec<_> =
+            questions.ask.iter().filter_map(|question| missing(&question.kind, capabilities)).collect();
+        if let Some(needed) = missing.first() {
+            let message = "the tool needs something that the client did not say it can do";
+            let data = format!(r#"{{"requiredCapabilities":{needed}}}"#);
+            return Answer::reply(
+                Kind::Invalid,
+                rpc::error(Some(self.id), Code::MissingCapability, message, Some(&data)),
+            );
+        }
+        let sealed = questions.state.as_ref().map(|state| self.face.seal.close(state, bound));
+        if sealed == Some(None) {
+            return self.unavailable("the state could not be sealed");
+        }
+        let body = response(self.id, |body| {
+            body.extend_from_slice(br#"{"resultType":"input_required","#);
+            render::write_questions(&questions.ask, body);
+            if let Some(Some(sealed)) = &sealed {
+                body.extend_from_slice(format!(r#","requestState":"{sealed}""#).as_bytes());
+            }
+            body.push(b'}');
+        });
+        Answer::reply(Kind::Result, body)
+    }
+
+    /// How a result begins: the modern era says that it is complete.
+    fn opening(&self) -> &'static str {
+        match self.era {
+            Era::Modern => r#"{"resultType":"complete","#,
+            Era::Legacy => "{",
+        }
+    }
+
+    pub(crate) fn result(&self, write: impl FnOnce(&mut Vec<u8>)) -> Answer {
+        let body: Bytes = response(self.id, |body| {
+            body.extend_from_slice(self.opening().as_bytes());
+            write(body);
+            body.push(b'}');
+        });
+        Answer::reply(Kind::Result, body)
+    }
+
+    pub(crate) fn invalid(&self, why: &str) -> Answer {
+        Answer::reply(self.refusal(Kind::Invalid), rpc::error(Some(self.id), Code::InvalidParams, why, None))
+    }
+
+    /// In the older era errors of a method travel like results.
+    pub(crate) fn refusal(&self, kind: Kind) -> Kind {
+        if self.era == Era::Modern { kind } else { Kind::Result }
+    }
+
+    fn unavailable(&self, why: &str) -> Answer {
+        Answer::reply(Kind::Unavailable, rpc::error(Some(self.id), Code::Internal, why, None))
+    }
+}
+
+/// The capability that a question needs and the client does not have, as a `ClientCapabilities` object.
+fn missing(kind: &QuestionKind, capabilities: Option<&Capabilities>) -> Option<&'static str> {
+    let elicitation = capabilities.and_then(|capabilities| capabilities.elicitation.as_ref());
+    let (has, needed) = match kind {
+        // An empty object means forms, as it did before there were other modes.
+        QuestionKind::Form(_) => (
+            elicitation.is_some_and(|elicitation| elicitation.form.is_some() || elicitation.url.is_none()),
+            r#"{"elicitation":{"form":{}}}"#,
+        ),
+        QuestionKind::Visit(_) => {
+            (elicitation.is_some_and(|elicitation| elicitation.url.is_some()), r#"{"elicitation":{"url":{}}}"#)
+        }
+        QuestionKind::Sample(_) => (capabilities.is_some_and(|can| can.sampling.is_some()), r#"{"sampling":{}}"#),
+        QuestionKind::Roots => (capabilities.is_some_and(|can| can.roots.is_some()), r#"{"roots":{}}"#),
+    };
+    (!has).then_some(needed)
+}

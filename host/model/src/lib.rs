@@ -1,0 +1,30 @@
+//! The words of the house. Everything here is a value: parsed once, never wrong afterwards, without IO and
+//! without async. All other crates speak in these types.
+
+mod digest;
+mod event;
+mod limits;
+mod name;
+mod pattern;
+mod subject;
+
+pub use digest::{Digest, DigestError};
+pub use event::{Event, LogLevel, Progress};
+pub use limits::{CellLimits, HouseLimits, Limit, Usage};
+pub use name::{BundleName, NameError, TOOL_NAME_BYTES_MAX, ToolName};
+pub use pattern::{Pattern, PatternError, Patterns};
+pub use subject::{SUBJECT_BYTES_MAX, SUBJECT_SEGMENTS_MAX, Subject, SubjectError};
+
+/// Whose fault an error is, and so who has to do something about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fault {
+    /// Whoever sent the request.
+    Caller,
+    /// The author of the component.
+    Bundle,
+    /// Whoever wrote the manifest or runs the host.
+    Operator,
+    /// Certosa itself, or the machine under it.
+    Host,
+}

@@ -1,0 +1,54 @@
+//! The state of one call: what the doors know about the caller and what they may tell it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use certosa_model::{CellLimits, Event, LogLevel};
+use tokio::sync::mpsc;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::meter::Meter;
+use crate::wasi::{self, Tail};
+
+/// What one call holds while it runs. It is made for the call and dropped with it.
+pub struct Cell {
+    pub meter: Meter,
+    pub(crate) hearing: Hearing,
+    wasi: WasiCtx,
+    table: ResourceTable,
+    errors: Arc<Mutex<Tail>>,
+}
+
+/// What the caller wants to hear before the result, and the way to it. The channel is bounded, and what does
+/// not fit is dropped: a caller that reads slowly cannot hold up a cell.
+#[derive(Debug, Clone, Default)]
+pub struct Hearing {
+    pub progress: bool,
+    /// The mildest level of log messages that is wanted.
+    pub log: Option<LogLevel>,
+    pub events: Option<mpsc::Sender<Event>>,
+}
+
+impl Cell {
+    pub fn new(limits: CellLimits, hearing: Hearing) -> Self {
+        let errors = Arc::new(Mutex::new(Tail::default()));
+        Self { meter: Meter::new(limits), hearing, wasi: wasi::context(&errors), table: wasi::table(), errors }
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        if let Some(events) = &self.hearing.events {
+            let _dropped_when_full = events.try_send(event);
+        }
+    }
+
+    /// The end of what the guest wrote to its standard error.
+    pub fn errors(&self) -> String {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).text()
+    }
+}
+
+impl WasiView for Cell {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}

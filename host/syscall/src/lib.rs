@@ -1,0 +1,35 @@
+//! The doors of a cell: every function that a guest can reach in the host, and nothing else. [`link`] is the
+//! audit: what it does not add, no component can import.
+//!
+//! One file for each file in `wit/`; `caller.rs` is the state of one call, which all doors share.
+
+pub mod caller;
+mod log;
+mod meter;
+mod progress;
+pub mod tools;
+mod wasi;
+
+pub use caller::{Cell, Hearing};
+pub use meter::{CpuSpent, Meter};
+pub use tools::{Bundle, BundlePre};
+
+use wasmtime::component::{HasSelf, Linker};
+
+/// Adds all doors.
+pub fn link(linker: &mut Linker<Cell>) -> wasmtime::Result<()> {
+    wasi::link(linker)?;
+    tools::bindings::certosa::tools::progress::add_to_linker::<_, HasSelf<Cell>>(linker, |cell| cell)?;
+    tools::bindings::certosa::tools::log::add_to_linker::<_, HasSelf<Cell>>(linker, |cell| cell)?;
+    Ok(())
+}
+
+/// Whether a component may import the interface `name` (as in `wasi:io/poll@0.2.6`) without any grant.
+pub fn is_granted_to_all(name: &str) -> bool {
+    let (interface, version) = name.split_once('@').unwrap_or((name, ""));
+    match interface.split_once('/') {
+        Some(("certosa:tools", door)) => matches!(door, "types" | "progress" | "log") && version == "0.1.0",
+        Some((package, _)) => wasi::PACKAGES.contains(&package) && version.starts_with("0.2."),
+        None => false,
+    }
+}

@@ -1,0 +1,114 @@
+use certosa_model::CellLimits;
+use wasmtime::ResourceLimiter;
+
+/// What one cell has used, and where it ends. Memory is summed over all linear memories and tables, because
+/// a bound for each of them alone is none.
+#[derive(Debug)]
+pub struct Meter {
+    limits: CellLimits,
+    memory_bytes: usize,
+    pub memory_bytes_peak: usize,
+    /// The guest asked for more memory than it may have. Some guests can do without; most trap next.
+    pub memory_refused: bool,
+    pub cpu_ms: u32,
+    pub logs: u32,
+    pub logs_dropped: u32,
+}
+
+/// The guest has used up its time on the processor. It ends the call.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the cell has used up its {0} ms on the processor")]
+pub struct CpuSpent(pub u32);
+
+/// An element of a table is a pointer in the host.
+const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
+const CORE_INSTANCES_MAX: usize = 64;
+const TABLES_MAX: usize = 64;
+const MEMORIES_MAX: usize = 16;
+
+impl Meter {
+    pub fn new(limits: CellLimits) -> Self {
+        Self {
+            limits,
+            memory_bytes: 0,
+            memory_bytes_peak: 0,
+            memory_refused: false,
+            cpu_ms: 0,
+            logs: 0,
+            logs_dropped: 0,
+        }
+    }
+
+    /// Counts a tick in which the guest was running.
+    pub fn tick(&mut self) -> Result<(), CpuSpent> {
+        self.cpu_ms += 1;
+        if self.cpu_ms > self.limits.cpu_ms_max { Err(CpuSpent(self.limits.cpu_ms_max)) } else { Ok(()) }
+    }
+
+    fn grow(&mut self, more_bytes: usize) -> bool {
+        let wanted = self.memory_bytes.saturating_add(more_bytes);
+        let fits = wanted <= self.limits.memory_bytes_max;
+        if fits {
+            self.memory_bytes = wanted;
+            self.memory_bytes_peak = self.memory_bytes_peak.max(wanted);
+        }
+        self.memory_refused |= !fits;
+        fits
+    }
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(desired.saturating_sub(current)))
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES)))
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meter() -> Meter {
+        Meter::new(CellLimits {
+            memory_bytes_max: 1000,
+            cpu_ms_max: 2,
+            wall_ms_max: 1,
+            output_bytes_max: 1,
+            concurrency_max: 1,
+            queue_max: 1,
+        })
+    }
+
+    #[test]
+    fn memories_and_tables_share_one_bound() {
+        let mut meter = meter();
+        assert!(meter.memory_growing(0, 500, None).unwrap());
+        assert!(meter.memory_growing(0, 400, None).unwrap(), "a second memory");
+        assert!(!meter.table_growing(0, 13, None).unwrap());
+        assert!(meter.memory_refused);
+        assert!(meter.table_growing(0, 12, None).unwrap(), "a refusal takes nothing");
+        assert_eq!(meter.memory_bytes_peak, 996);
+    }
+
+    #[test]
+    fn the_last_tick_within_the_bound_is_granted() {
+        let mut meter = meter();
+        assert!(meter.tick().is_ok() && meter.tick().is_ok());
+        assert!(meter.tick().is_err());
+    }
+}

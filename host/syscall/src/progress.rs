@@ -1,0 +1,19 @@
+//! `wit/progress.wit`.
+
+use certosa_model::{Event, Progress};
+
+use crate::caller::Cell;
+use crate::tools::bindings::certosa::tools::progress::Host;
+
+const MESSAGE_BYTES_MAX: usize = 1024;
+
+impl Host for Cell {
+    fn report(&mut self, done: f64, total: Option<f64>, message: Option<String>) {
+        let is_number = done.is_finite() && total.is_none_or(f64::is_finite);
+        if !self.hearing.progress || !is_number {
+            return;
+        }
+        let message = message.filter(|text| text.len() <= MESSAGE_BYTES_MAX);
+        self.tell(Event::Progress(Progress { done, total, message }));
+    }
+}

@@ -1,0 +1,153 @@
+@0xd1a3c0a9b5e7f264;
+# The manifest of a Certosa house: what runs in it, what each thing may do and who may ask for it.
+#
+# A manifest is Cap'n Proto text that imports this file and defines exactly one constant:
+#
+#     @0x9f1c7a52d3b80e46;                        # any number of your own: `certosa check` proposes one
+#     using Certosa = import "/certosa.capnp";
+#
+#     const house :Certosa.Manifest = (
+#       bundles = [( name = "hello", file = "hello.wasm" )],
+#       routes  = [( path = "/mcp", tools = ["bundle/hello/**"], callers = ["anonymous/loopback"] )],
+#     );
+#
+# `certosa check` reads it, checks everything and explains what is wrong, all at once. Nothing else
+# configures a house: no environment variable widens what is declared here.
+#
+# Two rules hold everywhere. **Deny by default**: what is not declared is not allowed, and an empty list
+# allows nobody. **Every limit has a default**: leaving a limit out never means "unlimited", and zero is
+# refused. A limit carries its unit in its name; 1 MiB is 1,048,576 bytes.
+#
+# The manifest and every file that it imports or embeds lie in one folder or below it: at most 64 files,
+# imports at most 8 deep, 1 MiB of text for each file, 64 MiB in all.
+
+struct Manifest {
+  # A whole house.
+
+  listen @0 :Text = "127.0.0.1:8787";
+  # Where the house answers: an IP address and a port. As long as callers are anonymous this must be a
+  # loopback address, and everything else is refused: whoever reaches the port may use the tools.
+  # Port 0 takes any free port and prints it.
+
+  bundles @1 :List(Bundle);
+  # What runs here. At least 1, at most 1,000, with distinct names.
+
+  routes @2 :List(Route);
+  # What can be reached from outside, and by whom. A bundle that no route names is loaded and checked,
+  # and nobody can call it. At most 100, with distinct paths.
+
+  limits @3 :HouseLimits;
+  # Bounds of the house as a whole. The defaults suit a small machine.
+}
+
+struct Bundle {
+  # One WebAssembly component. It gets nothing but the WASI base (clocks, random numbers, standard error
+  # into the operator's log; files and sockets that refuse) and its own memory. A component that
+  # imports more than it was granted is refused before the house starts.
+
+  name @0 :Text;
+  # The bundle's name in tool names (`hello_greet`), subjects (`bundle/hello/greet`) and records.
+  # 1 to 40 characters: a lower-case letter or a digit, then lower-case letters, digits, `.`, `_`, `-`.
+  # A `.` becomes `_` in tool names, because clients refuse it there.
+
+  union {
+    # Where the component comes from; one of the two.
+
+    file @1 :Text;
+    # A file, relative to the folder of the manifest; it may not leave it. Example: "bundles/hello.wasm".
+
+    bytes @2 :Data;
+    # The component itself. Example: bytes = embed "hello.wasm"
+  }
+
+  digest @3 :Text;
+  # Pins the component: "sha256:" and 64 hex digits. When it is set and the component is another one,
+  # the house does not start. `certosa inspect FILE.wasm` prints it. Default: not pinned.
+
+  limits @4 :CellLimits;
+  # Bounds of each cell of this bundle.
+}
+
+struct CellLimits {
+  # What one cell may use. A cell is made for one call and ends with it, so these are bounds of a call.
+  # Going past one ends the call with an error that names the limit; the house and its other cells go on.
+
+  memoryMibMax @0 :UInt32 = 64;
+  # Memory, summed over all linear memories and tables of the cell. 1 to 4,096.
+  # A Rust tool needs 2; a Python or JavaScript runtime 32 to 128.
+
+  cpuMsMax @1 :UInt32 = 2000;
+  # Time on the processor, counted in ticks of 1 ms; waiting does not count. 1 to 600,000.
+
+  wallMsMax @2 :UInt32 = 30000;
+  # Time from the start of the cell to its end, waiting included. 1 to 3,600,000.
+
+  outputKibMax @3 :UInt32 = 4096;
+  # Size of a result: all content, structured content and state. 1 to 65,536.
+
+  concurrencyMax @4 :UInt32 = 64;
+  # Cells of this bundle that run at the same time. Further calls wait in line. 1 to 10,000.
+
+  queueMax @5 :UInt32 = 256;
+  # Calls that may wait in line, first come, first served. One more is refused at once with an error
+  # that says when to try again. 1 to 100,000.
+}
+
+struct Route {
+  # A way in from outside.
+
+  path @0 :Text = "/mcp";
+  # The path of the endpoint, exactly as the client sends it: `/`, then segments out of
+  # `A-Z a-z 0-9 . _ ~ -`. `/health` and `/ready` belong to the house.
+
+  tools @1 :List(Text);
+  # Patterns of the tools that this route shows. A tool is the subject `bundle/NAME/TOOL`; in a pattern
+  # `*` stands for one whole segment and `**`, last only, for one or more.
+  # Examples: "bundle/**" (every tool), "bundle/hello/**" (one bundle), "bundle/hello/greet" (one tool).
+
+  callers @2 :List(Text);
+  # Patterns of the callers who may use this route. Without authentication the caller is
+  # `anonymous/loopback`.
+
+  toolNames @3 :ToolNames = prefixed;
+  # How tools are called here. `bare` drops the bundle's name: pleasant for one bundle, and refused
+  # when two bundles on the route have a tool of the same name.
+
+  enum ToolNames {
+    prefixed @0;   # bundle_tool: hello_greet
+    bare @1;       # tool: greet
+  }
+}
+
+struct HouseLimits {
+  # Bounds of the whole house, shared by its bundles.
+
+  cellsMax @0 :UInt32 = 256;
+  # Cells that run at the same time in all bundles together. 1 to 10,000. Address space is set aside for
+  # each of them (4 GiB each, which costs no memory), and a bundle's `concurrencyMax` cannot go beyond.
+
+  stackKibMax @1 :UInt32 = 512;
+  # Stack of each cell. 64 to 8,192.
+
+  requestKibMax @2 :UInt32 = 4096;
+  # Size of a request body. 1 to 65,536.
+
+  connectionsMax @3 :UInt32 = 4096;
+  # Open connections. Further ones wait in the backlog of the kernel. 1 to 100,000.
+
+  headerMsMax @4 :UInt32 = 10000;
+  # Time that a client may take to send a request's headers. 100 to 600,000.
+
+  bodyMsMax @5 :UInt32 = 30000;
+  # Time that a client may take to send a request's body. 100 to 600,000.
+
+  sessionsMax @6 :UInt32 = 10000;
+  # Sessions of clients that speak MCP 2025-11-25 or older. When all are taken, the one that was idle
+  # for longest ends. 1 to 1,000,000.
+
+  sessionIdleSMax @7 :UInt32 = 3600;
+  # Time after which an idle session ends. 10 to 604,800.
+
+  drainMsMax @8 :UInt32 = 10000;
+  # Time that running calls get to finish when the house is told to stop. 0 is not allowed; 1 to 600,000.
+}
