@@ -1,1 +1,10 @@
+//! The way in from the network: accept → route → identify the caller → hand over → respond. [`request`] shows
+//! the flow on one screen; `respond.rs` has the only table from what happened to an HTTP status.
 
+mod guard;
+mod read;
+mod request;
+mod respond;
+mod server;
+
+pub use server::Server;

@@ -44,9 +44,6 @@ pub enum Kind {
     UnknownMethod,
     /// There is no such session, or none any more.
     UnknownSession,
-    /// The request comes without what the transport demands of it.
-    NotAcceptable,
-    UnsupportedMedia,
     /// Calls cannot be recorded, so none are answered.
     Unavailable,
 }
@@ -73,11 +70,6 @@ impl Exchange {
         future: impl Future<Output = Answer> + Send + 'static,
     ) -> Self {
         Self { future: Box::pin(future), outbox, outlives_client }
-    }
-
-    /// An exchange that is over before it began.
-    pub(crate) fn ready(answer: Answer) -> Self {
-        Self::new(Outbox::default(), false, async { answer })
     }
 
     /// Notifications that have come up since the last time.

@@ -35,8 +35,6 @@ pub(crate) struct Params<'a> {
     #[serde(borrow)]
     pub name: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    pub uri: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     pub cursor: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub arguments: Option<&'a RawValue>,

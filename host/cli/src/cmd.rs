@@ -1,0 +1,8 @@
+//! One command, one file: parse, act, tell.
+
+pub mod call;
+pub mod check;
+pub mod completions;
+pub mod inspect;
+pub mod serve;
+pub mod tools;

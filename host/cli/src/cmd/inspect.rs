@@ -1,0 +1,135 @@
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use certosa_house::Tool;
+use certosa_isolate::{CodeError, Machine, Shape, check_shape, compile, wit};
+use certosa_model::{CellLimits, HouseLimits};
+
+use crate::args::Output;
+use crate::exit::Exit;
+use crate::{opening, output};
+
+/// Looks at a component before it is trusted with anything: digest, imports, exports, tools.
+///
+/// Listing the tools runs the component's `list-tools` in a cell with tight limits; nothing else of it runs.
+#[derive(Debug, clap::Args)]
+pub struct Inspect {
+    /// The component.
+    #[arg(value_name = "FILE.wasm")]
+    file: PathBuf,
+
+    /// Print its world as WIT text and stop.
+    #[arg(long)]
+    wit: bool,
+}
+
+const CELL: CellLimits = CellLimits {
+    memory_bytes_max: 256 << 20,
+    cpu_ms_max: 5_000,
+    wall_ms_max: 10_000,
+    output_bytes_max: 8 << 20,
+    concurrency_max: 1,
+    queue_max: 1,
+};
+
+const HOUSE: HouseLimits = HouseLimits {
+    cells_max: 1,
+    stack_bytes_max: 512 << 10,
+    request_bytes_max: 0,
+    connections_max: 0,
+    header_ms_max: 0,
+    body_ms_max: 0,
+    sessions_max: 0,
+    session_idle_s_max: 0,
+    drain_ms_max: 0,
+};
+
+pub fn run(args: &Inspect, format: Output) -> anyhow::Result<Exit> {
+    let file = args.file.display();
+    let bytes = fs::read(&args.file).with_context(|| format!("cannot read {file}"))?;
+    let shape = match check_shape(&bytes) {
+        Ok(shape) => shape,
+        Err(error) => return Ok(unusable(&error.to_string(), format)),
+    };
+    if args.wit {
+        return Ok(match wit(&bytes) {
+            Ok(text) => {
+                output::say(text.trim_end());
+                Exit::Done
+            }
+            Err(why) => unusable(&why, format),
+        });
+    }
+    let tools = tools(&bytes, &shape)?;
+    match format {
+        Output::Text => describe(&shape, &tools),
+        Output::Json => {
+            let (tools, why) = (tools.as_ref().ok(), tools.as_ref().err());
+            let not_granted: Vec<_> = not_granted(&shape).collect();
+            let found = serde_json::json!({
+                "component": shape, "notGranted": not_granted, "tools": tools, "unusable": why,
+            });
+            output::say(&found.to_string());
+        }
+    }
+    Ok(if tools.is_ok() { Exit::Done } else { Exit::Wrong })
+}
+
+/// The component's tools, or why it has none that a house could use.
+fn tools(bytes: &[u8], shape: &Shape) -> anyhow::Result<Result<Vec<Tool>, String>> {
+    if let Some(import) = not_granted(shape).next() {
+        return Ok(Err(format!("it imports {import}, which no manifest can grant yet")));
+    }
+    let compilers = opening::compilers()?;
+    let code = match compile(bytes, &compilers.program, compilers.task) {
+        Ok(code) => code,
+        Err(error @ CodeError::Job(_)) => return Err(error.into()),
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let machine = Machine::new(&HOUSE, CELL.memory_bytes_max)?;
+    let image = match machine.image(&code) {
+        Ok(image) => image,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let listed = opening::runtime()?.block_on(machine.list(&image, &CELL));
+    Ok(match listed.result {
+        Ok(listed) => Tool::check_all(listed).map_err(|wrong| wrong.join("; ")),
+        Err(error) => Err(format!("listing its tools failed: {error:?}")),
+    })
+}
+
+fn not_granted(shape: &Shape) -> impl Iterator<Item = &String> {
+    shape.imports.iter().filter(|import| !certosa_syscall::is_granted_to_all(import))
+}
+
+fn unusable(why: &str, format: Output) -> Exit {
+    match format {
+        Output::Text => output::complain(&format!("error: {why}")),
+        Output::Json => output::say(&serde_json::json!({ "unusable": why }).to_string()),
+    }
+    Exit::Wrong
+}
+
+fn describe(shape: &Shape, tools: &Result<Vec<Tool>, String>) {
+    output::say(&format!("digest   {}", shape.digest));
+    output::say(&format!("size     {} KiB", shape.bytes.div_ceil(1024)));
+    output::say("imports");
+    for import in &shape.imports {
+        let note = if certosa_syscall::is_granted_to_all(import) { "" } else { "   ← not granted" };
+        output::say(&format!("  {import}{note}"));
+    }
+    output::say("exports");
+    for export in &shape.exports {
+        output::say(&format!("  {export}"));
+    }
+    match tools {
+        Err(why) => output::say(&format!("no house can use it: {why}")),
+        Ok(tools) => {
+            output::say("tools");
+            for tool in tools {
+                output::say(&format!("  {:<20} {}", tool.name, tool.description.lines().next().unwrap_or("")));
+            }
+        }
+    }
+}

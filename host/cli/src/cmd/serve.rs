@@ -1,0 +1,81 @@
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use certosa_gateway::Server;
+use certosa_house::House;
+use certosa_mcp::Face;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::{HouseArgs, Output};
+use crate::exit::Exit;
+use crate::{opening, output};
+
+/// Opens the house and answers MCP clients until it is told to stop (Ctrl-C, SIGTERM).
+///
+/// Running calls get `drainMsMax` to finish; a second signal ends them at once. `/health` says that the
+/// process answers, `/ready` whether it takes calls and if not, why.
+#[derive(Debug, clap::Args)]
+pub struct Serve {
+    #[command(flatten)]
+    house: HouseArgs,
+}
+
+pub fn run(args: &Serve, format: Output) -> anyhow::Result<Exit> {
+    raise_file_limit();
+    opening::runtime()?.block_on(async {
+        let house = Arc::new(opening::open(opening::check(&args.house)?).await?);
+        let face = Arc::new(Face::new(Arc::clone(&house)).context("no random numbers")?);
+        let listen = house.plan().listen;
+        let server = Server::bind(Arc::clone(&house), face).await;
+        let server = server.with_context(|| format!("cannot listen on {listen}"))?;
+        announce(&house, &server, format);
+        let finished = server.run(stop_signal()?).await;
+        if !finished {
+            output::complain("some calls did not finish in time and were ended");
+        }
+        Ok(Exit::Done)
+    })
+}
+
+fn announce(house: &House, server: &Server, format: Output) {
+    let facts = house.facts();
+    let address = server.address();
+    let urls: Vec<String> = house.routes().map(|route| format!("http://{address}{}", route.plan().path)).collect();
+    if format == Output::Json {
+        let line = serde_json::json!({ "address": address.to_string(), "routes": urls, "house": facts });
+        return output::say(&line.to_string());
+    }
+    output::say(&format!("certosa {}: {} bundles, {} tools", env!("CARGO_PKG_VERSION"), facts.bundles, facts.tools));
+    for url in &urls {
+        output::say(&format!("  answering  {url}"));
+    }
+    output::say("  callers    anonymous: every program on this machine may use these tools");
+    output::say("  records    unsigned, one line a call, in the state folder");
+    if !facts.pool.pagemap_scan {
+        output::say("  note       this kernel has no PAGEMAP_SCAN (Linux 6.7): cells start somewhat slower");
+    }
+}
+
+/// Comes back at the first signal to stop. The second one ends the process.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let next = async |terminate: &mut tokio::signal::unix::Signal, interrupt: &mut tokio::signal::unix::Signal| {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        };
+        next(&mut terminate, &mut interrupt).await;
+        output::complain("closing: running calls may finish; a second signal ends them");
+        tokio::spawn(async move {
+            next(&mut terminate, &mut interrupt).await;
+            std::process::exit(Exit::Machine as i32);
+        });
+    })
+}
+
+/// A connection is a file descriptor, and the usual soft limit of 1,024 is less than `connectionsMax`.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _stays_as_it_is = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}

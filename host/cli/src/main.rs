@@ -1,0 +1,34 @@
+//! The binary `certosa`. It joins the parts and does not think.
+
+mod args;
+mod cmd;
+mod exit;
+mod opening;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Args, Command};
+
+fn main() -> ExitCode {
+    // The compilers run in children of this very binary; see `certosa-confine`.
+    if let Some(code) = opening::child_task() {
+        return code;
+    }
+    let args = Args::parse();
+    output::start_log(args.verbose);
+    let ended = match &args.command {
+        Command::Serve(serve) => cmd::serve::run(serve, args.output),
+        Command::Check(check) => cmd::check::run(check, args.output),
+        Command::Tools(tools) => cmd::tools::run(tools, args.output),
+        Command::Call(call) => cmd::call::run(call, args.output),
+        Command::Inspect(inspect) => cmd::inspect::run(inspect, args.output),
+        Command::Completions(completions) => cmd::completions::run(completions),
+    };
+    match ended {
+        Ok(code) => code.into(),
+        Err(error) => exit::report(&error, args.output).into(),
+    }
+}

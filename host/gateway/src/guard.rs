@@ -1,0 +1,113 @@
+//! Host and Origin: the checks against web pages that talk to this machine through the browser of someone on
+//! it (DNS rebinding; MCP 2026-07-28, "Streamable HTTP", security warning). They are always on.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{HOST, ORIGIN};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName};
+
+use crate::respond::Refusal;
+
+/// Lets a request pass if it is meant for this address by name, and if a web page of another origin did not
+/// send it.
+pub(crate) fn check(head: &Parts, address: SocketAddr) -> Result<(), Refusal> {
+    if head.uri.scheme().is_some() || head.uri.authority().is_some() {
+        return Err(Refusal::AbsoluteTarget);
+    }
+    let host = single(&head.headers, HOST)?.ok_or(Refusal::Host)?;
+    if !is_ours(host, address.port()) {
+        return Err(Refusal::Host);
+    }
+    match single(&head.headers, ORIGIN)? {
+        None => Ok(()),
+        Some(origin) => {
+            let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+            // Any port: a page that is served from this machine is a program of this machine.
+            match authority.is_some_and(is_loopback) {
+                true => Ok(()),
+                false => Err(Refusal::Origin),
+            }
+        }
+    }
+}
+
+/// The one value of a header. Two of them are never a mistake of a good client.
+fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Refusal> {
+    let mut values = headers.get_all(&name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| Refusal::Host),
+        (Some(_), Some(_)) => Err(Refusal::Host),
+    }
+}
+
+fn is_ours(host: &str, port: u16) -> bool {
+    let named = host.parse::<Authority>().ok().and_then(|authority| authority.port_u16());
+    is_loopback(host) && named.unwrap_or(80) == port
+}
+
+/// Whether `HOST` or `HOST:PORT` names this machine: `localhost` or a loopback address.
+fn is_loopback(authority: &str) -> bool {
+    let Ok(parsed) = authority.parse::<Authority>() else { return false };
+    let host = parsed.host();
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    !authority.contains('@')
+        && (bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passes(headers: &[(&str, &str)]) -> bool {
+        let mut request = http::Request::builder().uri("/mcp");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        check(&request.body(()).unwrap().into_parts().0, "127.0.0.1:8787".parse().unwrap()).is_ok()
+    }
+
+    #[test]
+    fn our_own_names_pass() {
+        for host in ["127.0.0.1:8787", "localhost:8787", "LOCALHOST:8787", "[::1]:8787"] {
+            assert!(passes(&[("host", host)]), "{host}");
+        }
+        for origin in ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:8787"] {
+            assert!(passes(&[("host", "localhost:8787"), ("origin", origin)]), "{origin}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        assert!(!passes(&[]));
+        assert!(!passes(&[("host", "localhost:8787"), ("host", "localhost:8787")]));
+        for host in [
+            "evil.example:8787",
+            "localhost",
+            "localhost:80",
+            "localhost.evil.example:8787",
+            "127.0.0.1.evil.example:8787",
+            "evil@localhost:8787",
+            "0.0.0.0:8787",
+            "2130706433:8787",
+            "127.1:8787",
+            "",
+        ] {
+            assert!(!passes(&[("host", host)]), "{host}");
+        }
+        for origin in [
+            "null",
+            "",
+            "http://evil.example",
+            "http://localhost.evil.example",
+            "http://localhost@evil.example",
+            "file://localhost",
+            "http://localhost/../evil",
+            "chrome-extension://localhost",
+        ] {
+            assert!(!passes(&[("host", "localhost:8787"), ("origin", origin)]), "{origin}");
+        }
+    }
+}

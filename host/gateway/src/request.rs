@@ -1,0 +1,69 @@
+//! The life of a request.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use certosa_house::{House, Way};
+use certosa_mcp::{Face, Message};
+use certosa_policy::Caller;
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+
+use crate::guard;
+use crate::read;
+use crate::respond::{self, Body, Refusal};
+
+/// What every request needs.
+pub(crate) struct Front {
+    pub house: Arc<House>,
+    pub face: Arc<Face>,
+    pub address: SocketAddr,
+    /// Everyone is the same caller until there is authentication.
+    pub anonymous: Arc<Caller>,
+    pub draining: std::sync::atomic::AtomicBool,
+}
+
+/// Answers one request. There is always an answer: what goes wrong is one of them.
+pub(crate) async fn answer(front: Arc<Front>, request: Request<Incoming>) -> Response<Body> {
+    match handle(&front, request).await {
+        Ok(response) => response,
+        Err(refusal) => respond::refuse(&refusal),
+    }
+}
+
+async fn handle(front: &Arc<Front>, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    let (head, body) = request.into_parts();
+
+    // Nothing else is looked at before it is clear that no web page sent this.
+    guard::check(&head, front.address)?;
+
+    // Routes are compared byte for byte: there is no second spelling of a path.
+    let path = head.uri.path();
+    match path {
+        "/health" => return respond::health(&head.method),
+        "/ready" => return respond::ready(&head.method, front),
+        _ => {}
+    }
+    if front.house.route(path).is_none() {
+        return Err(Refusal::NoRoute);
+    }
+
+    let caller = identify(front);
+    let message = |body| Message { caller, way: Way::Http, route: path.into(), headers: head.headers.clone(), body };
+    match head.method {
+        Method::POST => {
+            read::check_media(&head.headers)?;
+            let body = read::body(body, front.house.limits()).await?;
+            let exchange = Arc::clone(&front.face).exchange(message(body));
+            Ok(respond::exchange(exchange).await)
+        }
+        Method::GET => Ok(respond::stream(front.face.may_stream(&message(bytes::Bytes::new())))),
+        Method::DELETE => Ok(respond::ended(front.face.end_session(&message(bytes::Bytes::new())))),
+        _ => Err(Refusal::Method("POST, GET, DELETE")),
+    }
+}
+
+/// Who is asking. It is settled before any tool is looked up.
+fn identify(front: &Front) -> Arc<Caller> {
+    Arc::clone(&front.anonymous)
+}
