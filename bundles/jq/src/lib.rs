@@ -57,10 +57,18 @@ fn explain_syntax(filter: &str, errors: load::Errors<&str, ()>) -> String {
         match error {
             load::Error::Io(errors) => said.extend(errors.iter().map(|(path, why)| format!("{path}: {why}"))),
             load::Error::Lex(errors) => {
-                said.extend(errors.iter().map(|(expected, at)| format!("expected {} at character {}", expected.as_str(), place(at))));
+                said.extend(
+                    errors
+                        .iter()
+                        .map(|(expected, at)| format!("expected {} at character {}", expected.as_str(), place(at))),
+                );
             }
             load::Error::Parse(errors) => {
-                said.extend(errors.iter().map(|(expected, at)| format!("expected {} at character {}", expected.as_str(), place(at))));
+                said.extend(
+                    errors
+                        .iter()
+                        .map(|(expected, at)| format!("expected {} at character {}", expected.as_str(), place(at))),
+                );
             }
         }
     }

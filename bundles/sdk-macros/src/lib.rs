@@ -17,10 +17,7 @@ use syn::{Attribute, Error, Expr, ExprLit, FnArg, Ident, ItemFn, Lit, Meta, Pat,
 /// In parentheses: `title = "…"`, and the author's promises `read_only`, `destructive`, `idempotent` and
 /// `open_world`.
 #[proc_macro_attribute]
-pub fn tool(
-    options: proc_macro::TokenStream,
-    function: proc_macro::TokenStream,
-) -> proc_macro::TokenStream {
+pub fn tool(options: proc_macro::TokenStream, function: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let expanded = syn::parse(function).and_then(|function| expand(options.into(), function));
     expanded.unwrap_or_else(Error::into_compile_error).into()
 }

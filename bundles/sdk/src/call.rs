@@ -3,7 +3,7 @@ use serde::de::DeserializeOwned;
 
 use crate::bindings::certosa::tools::types;
 use crate::bindings::certosa::tools::{log, progress};
-use crate::{Level, Refusal};
+use crate::{Askable, Level, Refusal};
 
 /// The call that a cell was made for.
 pub struct Call(types::Call);
@@ -32,6 +32,11 @@ impl Call {
     /// What the round before left in its state.
     pub fn state(&self) -> Option<&[u8]> {
         self.0.state.as_deref()
+    }
+
+    /// What the client can be asked.
+    pub fn askable(&self) -> Askable {
+        self.0.askable
     }
 
     /// Tells the client how far the call has come.

@@ -34,7 +34,7 @@ mod outcome;
 
 pub use bindings::certosa::tools::log::Level;
 pub use bindings::certosa::tools::types::{
-    Content, Form, Hints, Media, Outcome, Question, QuestionKind, Questions, Refusal, ResourceBody,
+    Askable, Content, Form, Hints, Media, Outcome, Question, QuestionKind, Questions, Refusal, ResourceBody,
     ResourceContents, ResourceLink, Tool as ToolInfo, ToolResult, Visit,
 };
 pub use call::Call;

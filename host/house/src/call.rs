@@ -4,7 +4,7 @@ use certosa_isolate::CellError;
 use certosa_model::{Fault, Limit, Usage};
 use certosa_policy::{Caller, Denial, Permit, Target, decide};
 use certosa_syscall::Hearing;
-use certosa_syscall::tools::{Answer, Call as CellCall, Outcome, Refusal};
+use certosa_syscall::tools::{Answer, Askable, Call as CellCall, Outcome, Refusal};
 use serde::Serialize;
 
 use crate::house::{Bundle, House, LoadedTool, RouteView};
@@ -22,6 +22,8 @@ pub struct Call<'a> {
     pub arguments: &'a str,
     pub answers: Vec<Answer>,
     pub state: Option<Vec<u8>>,
+    /// What the client can be asked.
+    pub askable: Askable,
     pub hearing: Hearing,
 }
 
@@ -84,6 +86,7 @@ impl House {
             arguments: call.arguments.to_owned(),
             answers: call.answers,
             state: call.state,
+            askable: call.askable,
         };
         let end = self.machine.call(&bundle.image, &permit, &request, &bundle.limits, call.hearing).await;
         let result = match end.result {

@@ -8,7 +8,7 @@ use certosa_house::{Call, CallError, RouteView, Way};
 use certosa_model::{Event, LogLevel};
 use certosa_policy::Caller;
 use certosa_syscall::Hearing;
-use certosa_syscall::tools::{Answer as CellAnswer, Outcome, QuestionKind, Questions};
+use certosa_syscall::tools::{Answer as CellAnswer, Askable, Outcome, QuestionKind, Questions};
 use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -138,6 +138,7 @@ impl Request<'_> {
             arguments,
             answers: self.answers(),
             state,
+            askable: self.askable(),
             hearing,
         });
         let recorded = self.listen(call, &mut events).await;
@@ -191,6 +192,25 @@ impl Request<'_> {
         responses.map(|(id, value)| CellAnswer { id: id.clone(), value: value.get().to_owned() }).collect()
     }
 
+    /// What this client can be asked. An older client cannot be asked anything yet.
+    fn askable(&self) -> Askable {
+        let capabilities = self.params.meta.as_ref().and_then(|meta| meta.capabilities.as_ref());
+        let Some(can) = capabilities.filter(|_| self.era == Era::Modern) else { return Askable::empty() };
+        let elicitation = can.elicitation.as_ref();
+        // An empty object means forms, as it did before there were other modes.
+        let form = elicitation.is_some_and(|modes| modes.form.is_some() || modes.url.is_none());
+        let visit = elicitation.is_some_and(|modes| modes.url.is_some());
+        [
+            (form, Askable::FORM),
+            (visit, Askable::VISIT),
+            (can.sampling.is_some(), Askable::SAMPLE),
+            (can.roots.is_some(), Askable::ROOTS),
+        ]
+        .into_iter()
+        .filter_map(|(has, kind)| has.then_some(kind))
+        .fold(Askable::empty(), |all, kind| all | kind)
+    }
+
     fn check_headers(&self, name: &str, arguments: &str) -> Result<(), String> {
         headers::check_name(self.headers, name)?;
         let tool = self.route.tool(self.caller, name);
@@ -210,10 +230,10 @@ impl Request<'_> {
             let why = "the tool needs an answer from you, and this client's protocol version (before 2026-07-28) cannot carry the question here yet";
             return self.result(|body| render::write_error(&CallError::Host(why.to_owned()), body));
         }
-        let capabilities = self.params.meta.as_ref().and_then(|meta| meta.capabilities.as_ref());
-        let missing: Vec<_> =
-            questions.ask.iter().filter_map(|question| missing(&question.kind, capabilities)).collect();
-        if let Some(needed) = missing.first() {
+        let askable = self.askable();
+        let missing =
+            questions.ask.iter().map(|question| needs(&question.kind)).find(|(needed, _)| !askable.contains(*needed));
+        if let Some((_, needed)) = missing {
             let message = "the tool needs something that the client did not say it can do";
             let data = format!(r#"{{"requiredCapabilities":{needed}}}"#);
             return Answer::reply(
@@ -267,20 +287,12 @@ impl Request<'_> {
     }
 }
 
-/// The capability that a question needs and the client does not have, as a `ClientCapabilities` object.
-fn missing(kind: &QuestionKind, capabilities: Option<&Capabilities>) -> Option<&'static str> {
-    let elicitation = capabilities.and_then(|capabilities| capabilities.elicitation.as_ref());
-    let (has, needed) = match kind {
-        // An empty object means forms, as it did before there were other modes.
-        QuestionKind::Form(_) => (
-            elicitation.is_some_and(|elicitation| elicitation.form.is_some() || elicitation.url.is_none()),
-            r#"{"elicitation":{"form":{}}}"#,
-        ),
-        QuestionKind::Visit(_) => {
-            (elicitation.is_some_and(|elicitation| elicitation.url.is_some()), r#"{"elicitation":{"url":{}}}"#)
-        }
-        QuestionKind::Sample(_) => (capabilities.is_some_and(|can| can.sampling.is_some()), r#"{"sampling":{}}"#),
-        QuestionKind::Roots => (capabilities.is_some_and(|can| can.roots.is_some()), r#"{"roots":{}}"#),
-    };
-    (!has).then_some(needed)
+/// What a question needs of the client, and how `ClientCapabilities` says it.
+fn needs(kind: &QuestionKind) -> (Askable, &'static str) {
+    match kind {
+        QuestionKind::Form(_) => (Askable::FORM, r#"{"elicitation":{"form":{}}}"#),
+        QuestionKind::Visit(_) => (Askable::VISIT, r#"{"elicitation":{"url":{}}}"#),
+        QuestionKind::Sample(_) => (Askable::SAMPLE, r#"{"sampling":{}}"#),
+        QuestionKind::Roots => (Askable::ROOTS, r#"{"roots":{}}"#),
+    }
 }

@@ -9,8 +9,8 @@ pub(crate) mod bindings {
 }
 
 pub use bindings::certosa::tools::types::{
-    Answer, Call, Content, Form, Hints, Media, Outcome, Question, QuestionKind, Questions, Refusal, ResourceBody,
-    ResourceContents, ResourceLink, Tool, ToolResult, Visit,
+    Answer, Askable, Call, Content, Form, Hints, Media, Outcome, Question, QuestionKind, Questions, Refusal,
+    ResourceBody, ResourceContents, ResourceLink, Tool, ToolResult, Visit,
 };
 pub use bindings::{Bundle, BundlePre};
 

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use certosa_house::{CallError, Way};
 use certosa_model::{Event, LogLevel};
 use certosa_syscall::Hearing;
-use certosa_syscall::tools::{Content, Outcome, ResourceBody};
+use certosa_syscall::tools::{Askable, Content, Outcome, ResourceBody};
 use tokio::sync::mpsc;
 
 use crate::args::{HouseArgs, Output};
@@ -65,6 +65,7 @@ pub fn run(args: &Call, format: Output) -> anyhow::Result<Exit> {
             arguments: &arguments,
             answers: Vec::new(),
             state: None,
+            askable: Askable::empty(),
             hearing: Hearing { progress: true, log: Some(LogLevel::Info), events: Some(sender) },
         };
         let recorded = house.call(call).await?;
