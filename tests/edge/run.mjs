@@ -1,30 +1,30 @@
 // The same bundle on an edge runtime: jco makes a JavaScript module of the component, and workerd runs it.
 //
-//   node run.mjs HELLO_WASM WORKDIR
+//   node run.mjs HELLO_WASM WORKDIR [PACKAGES]
 //
-// The packages come from ../clients (npm install there).
+// PACKAGES is the folder where ../clients/package.json was installed: that one, unless said otherwise.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, cp, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 
 const TIME_MAX_MS = 60_000;
 
-const packages = createRequire(new URL('../clients/package.json', import.meta.url));
-const [component, workdir] = process.argv.slice(2);
+const [component, workdir, folder = join(import.meta.dirname, '../clients')] = process.argv.slice(2);
 if (!workdir) {
-  console.error('usage: node run.mjs HELLO_WASM WORKDIR');
+  console.error('usage: node run.mjs HELLO_WASM WORKDIR [PACKAGES]');
   process.exit(2);
 }
+const packages = createRequire(resolve(folder, 'package.json'));
 
 /** Writes the worker's modules into the work directory and returns their names. */
 async function build() {
   const { transpile } = await import(packages.resolve('@bytecodealliance/jco'));
-  // Modules for `import` are compiled by whoever imports them; this way the worker brings them ready-made.
+  // Without `instantiation` jco's module would compile the core modules itself, which workerd forbids.
   const options = { name: 'tool', instantiation: 'async', nodejsCompat: false, noTypescript: true };
   const { files } = await transpile(await readFile(component), options);
   const transpiled = Object.keys(files).filter((name) => /\.(js|wasm)$/.test(name));
@@ -36,7 +36,7 @@ async function build() {
   await mkdir(join(workdir, 'shim'), { recursive: true });
   for (const name of shims) await copyFile(join(shim, name), join(workdir, 'shim', name));
 
-  await cp(new URL('worker.mjs', import.meta.url), join(workdir, 'worker.mjs'));
+  await copyFile(join(import.meta.dirname, 'worker.mjs'), join(workdir, 'worker.mjs'));
   return ['worker.mjs', ...transpiled, ...shims.map((name) => `shim/${name}`)];
 }
 
@@ -62,17 +62,12 @@ ${embedded}  ],
 `;
 }
 
-/** Starts workerd; resolves to the process and the address that it listens on. */
-async function start() {
-  const binary = packages.resolve('@cloudflare/workerd-linux-64/bin/workerd');
-  // On the control descriptor workerd says which port it took.
-  const args = ['serve', join(workdir, 'workerd.capnp'), '--control-fd=3'];
-  const workerd = spawn(binary, args, { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
-  const ended = once(workerd, 'exit').then(([code]) => assert.fail(`workerd ended with ${code} before it listened`));
-  const listens = once(createInterface(workerd.stdio[3]), 'line');
-  const [line] = await Promise.race([listens, ended]);
+/** Resolves to the address that workerd listens on. */
+async function address(workerd) {
+  const ended = once(workerd, 'exit').then(([code, signal]) => assert.fail(`workerd ended early: ${code ?? signal}`));
+  const [line] = await Promise.race([once(createInterface(workerd.stdio[3]), 'line'), ended]);
   ended.catch(() => {});
-  return { workerd, url: `http://127.0.0.1:${JSON.parse(line).port}/` };
+  return `http://127.0.0.1:${JSON.parse(line).port}/`;
 }
 
 async function check(name, run) {
@@ -82,7 +77,7 @@ async function check(name, run) {
 
 async function ask(url, call) {
   const request = call && { method: 'POST', body: JSON.stringify(call) };
-  const response = await fetch(url, { ...request, signal: AbortSignal.timeout(TIME_MAX_MS) });
+  const response = await fetch(url, request);
   const text = await response.text();
   assert.equal(response.status, 200, text);
   return JSON.parse(text);
@@ -92,8 +87,16 @@ await mkdir(workdir, { recursive: true });
 await writeFile(join(workdir, 'workerd.capnp'), configuration(await build()));
 console.log('ok the component becomes a worker');
 
-const { workerd, url } = await start();
+// On the control descriptor workerd says which port it took.
+const flags = ['serve', join(workdir, 'workerd.capnp'), '--control-fd=3'];
+const workerd = spawn(packages.resolve('@cloudflare/workerd-linux-64/bin/workerd'), flags, {
+  stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
+  // Whoever waits for it then fails instead of waiting on.
+  timeout: TIME_MAX_MS,
+});
+const exited = once(workerd, 'exit');
 try {
+  const url = await address(workerd);
   await check('workerd: list-tools', async () => {
     const { tools } = await ask(url);
     assert.deepEqual(tools.map((tool) => tool.name).sort(), ['echo', 'greet']);
@@ -111,4 +114,5 @@ try {
   });
 } finally {
   workerd.kill();
+  await exited;
 }

@@ -1,1 +1,192 @@
-fn main() {}
+//! The chores of this repository: `cargo xtask demo` runs the demo house, `cargo xtask test` runs every test.
+//! It has no dependencies, so that it is there in a second.
+
+use std::env;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  demo     build everything and run the demo house at http://127.0.0.1:8787/mcp
+  test     run every test; --strict also checks formatting, lints and dependencies
+  build    build the bundles and the host
+  bench    the load bench: how close the house comes to a bare HTTP server
+  help     this text
+
+The first build compiles wasmtime and takes about 10 minutes on 2 cores.
+";
+
+const CONNECT: &str = r#"
+Point an MCP client at it:
+
+  Claude Code   claude mcp add --transport http certosa http://127.0.0.1:8787/mcp
+  Codex         ~/.codex/config.toml:  [mcp_servers.certosa]
+                                       url = "http://127.0.0.1:8787/mcp"
+  Cursor        ~/.cursor/mcp.json:    {"mcpServers": {"certosa": {"url": "http://127.0.0.1:8787/mcp"}}}
+  VS Code       .vscode/mcp.json:      {"servers": {"certosa": {"type": "http", "url": "http://127.0.0.1:8787/mcp"}}}
+
+or call a tool by hand:
+
+  curl -s http://127.0.0.1:8787/mcp -H 'Content-Type: application/json' \
+    -H 'MCP-Protocol-Version: 2026-07-28' -H 'Mcp-Method: tools/call' -H 'Mcp-Name: hello_greet' \
+    -d '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"hello_greet","arguments":{"name":"Ana"},
+         "_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}'
+"#;
+
+type Done = Result<(), String>;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let strict = args.iter().any(|arg| arg == "--strict");
+    let done = match args.first().map(String::as_str) {
+        Some("demo") => demo(),
+        Some("test") => test(strict),
+        Some("build") => build(),
+        Some("bench") => bench(&args),
+        Some("help" | "--help" | "-h") | None => {
+            tell(HELP.trim_end());
+            Ok(())
+        }
+        Some(other) => Err(format!("there is no chore {other:?}\n\n{HELP}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            tell(&format!("xtask: {why}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn demo() -> Done {
+    build()?;
+    tell(CONNECT.trim_end());
+    tell("");
+    run(Command::new(target().join("release/certosa")).arg("serve").arg(root().join("manifest.capnp")))
+}
+
+fn test(strict: bool) -> Done {
+    if strict {
+        step("formatting");
+        run(cargo().args(["fmt", "--all", "--check"]))?;
+        run(cargo().args(["fmt", "--all", "--check"]).current_dir(root().join("bundles")))?;
+    }
+    build()?;
+    clients()?;
+    step("tests");
+    run(cargo().args(["test", "--release", "--workspace"]))?;
+    if strict {
+        // In the profile and with the features of the build above, so that nothing is compiled twice.
+        step("lints");
+        run(cargo().args(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    }
+    Ok(())
+}
+
+fn build() -> Done {
+    let started = Instant::now();
+    let installed = Command::new("rustup").args(["target", "list", "--installed"]).output();
+    let has_target = installed.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("wasm32-wasip2"));
+    if !has_target {
+        step("adding the guest target wasm32-wasip2");
+        run(Command::new("rustup").args(["target", "add", "wasm32-wasip2"]))?;
+    }
+    step("building the bundles");
+    let bundles = root().join("bundles/Cargo.toml");
+    let guests = ["build", "--release", "--locked", "--target", "wasm32-wasip2", "--manifest-path"];
+    run(cargo().args(guests).arg(bundles).arg("--target-dir").arg(target()))?;
+    collect_bundles().map_err(|error| format!("could not collect the bundles: {error}"))?;
+    step("building the host (the first time this compiles wasmtime: about 10 minutes on 2 cores)");
+    run(cargo().args(["build", "--release", "--locked", "--workspace"]))?;
+    tell(&format!("built in {} s", started.elapsed().as_secs()));
+    Ok(())
+}
+
+/// Puts the built components where the manifests look for them.
+fn collect_bundles() -> io::Result<()> {
+    let folder = target().join("bundles");
+    fs::create_dir_all(&folder)?;
+    for entry in fs::read_dir(target().join("wasm32-wasip2/release"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "wasm")
+            && let Some(name) = path.file_name()
+        {
+            fs::copy(&path, folder.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Installs the MCP clients and suites that the tests use, under `target/clients`.
+fn clients() -> Done {
+    let folder = target().join("clients");
+    let made = fs::create_dir_all(&folder)
+        .and_then(|()| fs::copy(root().join("tests/clients/package.json"), folder.join("package.json")).map(|_| ()));
+    made.map_err(|error| format!("could not prepare {}: {error}", folder.display()))?;
+    if !is_current(&folder, "package.json") {
+        step("installing the TypeScript clients, the conformance suite, jco and workerd");
+        run(Command::new("npm")
+            .args(["install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"])
+            .current_dir(&folder))?;
+        mark(&folder, "package.json")?;
+    }
+    if !is_current(&folder, "requirements.txt") {
+        step("installing the Python client");
+        run(Command::new("python3").args(["-m", "venv"]).arg(folder.join("venv")))?;
+        let requirements = root().join("tests/clients/requirements.txt");
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
+        run(Command::new(folder.join("venv/bin/python")).args(pip).arg(requirements))?;
+        mark(&folder, "requirements.txt")?;
+    }
+    Ok(())
+}
+
+/// Whether what `file` of `tests/clients` asks for was installed before.
+fn is_current(folder: &Path, file: &str) -> bool {
+    let wanted = fs::read(root().join("tests/clients").join(file)).ok();
+    wanted.is_some() && wanted == fs::read(folder.join(format!("{file}.installed"))).ok()
+}
+
+fn mark(folder: &Path, file: &str) -> Done {
+    let copied = fs::copy(root().join("tests/clients").join(file), folder.join(format!("{file}.installed")));
+    copied.map(|_| ()).map_err(|error| error.to_string())
+}
+
+fn bench(args: &[String]) -> Done {
+    build()?;
+    let rest = args.iter().skip(1);
+    run(Command::new(target().join("release/certosa-bench")).args(rest).current_dir(root()))
+}
+
+fn run(command: &mut Command) -> Done {
+    let status = command.status().map_err(|error| format!("could not run {command:?}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?} failed ({status})")) }
+}
+
+fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(Path::to_owned).unwrap_or(here)
+}
+
+fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+fn step(what: &str) {
+    tell(&format!("── {what}"));
+}
+
+#[expect(clippy::print_stderr, reason = "telling is what this program does")]
+fn tell(text: &str) {
+    eprintln!("{text}");
+}

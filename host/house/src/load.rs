@@ -138,10 +138,11 @@ fn component(manifest: &Manifest, path: &Path, plan: &BundlePlan) -> Result<Comp
 }
 
 fn read(path: &std::path::Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
+    // Looked at before it is opened: opening a pipe would wait for somebody to write into it.
+    if !path.metadata()?.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
+    let file = File::open(path)?;
     let mut bytes = Vec::new();
     file.take(COMPONENT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > COMPONENT_BYTES_MAX {

@@ -89,10 +89,11 @@ impl Sources {
         if !real.starts_with(&self.folder) {
             return Err(format!("{shown} is a link that leads out of the manifest's folder"));
         }
-        let file = File::open(&real).map_err(|error| format!("cannot read {shown}: {error}"))?;
-        if !file.metadata().is_ok_and(|meta| meta.is_file()) {
+        // Looked at before it is opened: opening a pipe would wait for somebody to write into it.
+        if !real.metadata().is_ok_and(|meta| meta.is_file()) {
             return Err(format!("{shown} is not a regular file"));
         }
+        let file = File::open(&real).map_err(|error| format!("cannot read {shown}: {error}"))?;
         let used: u64 = self.files.values().map(|bytes| bytes.len() as u64).sum();
         let left = TOTAL_BYTES_MAX - used;
         let bytes_max = if wanted.is_text { left.min(TEXT_BYTES_MAX) } else { left };

@@ -1,0 +1,169 @@
+//! Every limit of a cell: a hostile guest that runs into it, and an honest call at 90 % of it that does not.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{House, bundles, text};
+
+fn refused_by(result: &Value, limit: &str) {
+    assert_eq!(result["isError"], true, "{result}");
+    let refusal = &result["_meta"]["certosa/refusal"];
+    assert_eq!(refusal["limit"], limit, "{result}");
+}
+
+fn still_serves(house: &House) {
+    assert_eq!(text(&house.call("hello_greet", json!({"name": "Ana"}))), "Hello, Ana!");
+}
+
+#[test]
+fn memory_is_bounded() {
+    let house = House::of(&["hello", "probe"], "memoryMibMax = 20");
+    let result = house.call("probe_hoard", json!({"mib": 25}));
+    refused_by(&result, "memory");
+    assert!(text(&result).contains("memoryMibMax = 20"), "{result}");
+    assert_eq!(text(&house.call("probe_hoard", json!({"mib": 18 - 2}))), "holding 16 MiB");
+    still_serves(&house);
+}
+
+#[test]
+fn time_on_the_processor_is_bounded() {
+    let house = House::of(&["hello", "probe"], "cpuMsMax = 300");
+    refused_by(&house.call("probe_spin", json!({})), "cpu");
+    assert_eq!(text(&house.call("probe_compute", json!({"ms": 270}))), "computed");
+    // Waiting is not computing.
+    assert_eq!(text(&house.call("probe_sleep", json!({"ms": 600}))), "slept");
+    still_serves(&house);
+}
+
+#[test]
+fn time_on_the_wall_is_bounded() {
+    let house = House::of(&["hello", "probe"], "wallMsMax = 500");
+    let started = Instant::now();
+    refused_by(&house.call("probe_sleep", json!({"ms": 60_000})), "wall");
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert_eq!(text(&house.call("probe_sleep", json!({"ms": 450}))), "slept");
+    still_serves(&house);
+}
+
+#[test]
+fn the_stack_is_bounded() {
+    let house = House::of(&["hello", "probe"], "");
+    refused_by(&house.call("probe_recurse", json!({"depth": 100_000})), "stack");
+    // 512 KiB of stack; a level of the probe takes a little more than 1 KiB of it and of its own memory.
+    assert_eq!(text(&house.call("probe_recurse", json!({"depth": 400}))), "came back from 0");
+    still_serves(&house);
+}
+
+#[test]
+fn output_is_bounded() {
+    let house = House::of(&["hello", "probe"], "outputKibMax = 100");
+    refused_by(&house.call("probe_flood", json!({"kib": 101})), "output");
+    refused_by(&house.call("probe_flood", json!({"kib": 20_000})), "output");
+    refused_by(&house.call("probe_crumbs", json!({"count": 500_000})), "output");
+    assert_eq!(text(&house.call("probe_flood", json!({"kib": 90}))).len(), 90 << 10);
+    still_serves(&house);
+}
+
+#[test]
+fn concurrency_is_bounded_and_the_line_is_fair() {
+    let house = House::of(&["hello", "probe"], "concurrencyMax = 2, queueMax = 3");
+    let started = Instant::now();
+    let results: Vec<Value> = thread::scope(|scope| {
+        let house = &house;
+        let calls: Vec<_> = (0..7)
+            .map(|_| {
+                thread::sleep(Duration::from_millis(20));
+                scope.spawn(move || house.call("probe_sleep", json!({"ms": 400})))
+            })
+            .collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    });
+    // Two run, three wait, two are turned away at once; those who wait come in the order of their arrival.
+    for (index, result) in results.iter().enumerate() {
+        if index < 5 {
+            assert_eq!(text(result), "slept", "call {index}");
+        } else {
+            refused_by(result, "concurrency");
+            assert_eq!(result["_meta"]["certosa/refusal"]["retryAfterMs"], 1000);
+        }
+    }
+    assert!(started.elapsed() >= Duration::from_millis(1200), "the line was not kept");
+    assert_eq!(text(&house.call("probe_sleep", json!({"ms": 1}))), "slept", "the line is empty again");
+    still_serves(&house);
+}
+
+#[test]
+fn a_spinning_neighbour_does_not_stop_the_house() {
+    let house = House::start(&bundles(&["hello", "probe"], "cpuMsMax = 3000, concurrencyMax = 8"));
+    let mut spinners: Vec<_> = (0..8)
+        .map(|_| {
+            let (headers, body) = house.modern_parts("tools/call", json!({"name": "probe_spin", "arguments": {}}));
+            let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let mut stream = house.connect();
+            std::io::Write::write_all(&mut stream, house.request("POST", "/mcp", &headers, &body).as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    thread::sleep(Duration::from_millis(300));
+    let started = Instant::now();
+    still_serves(&house);
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    spinners.clear();
+}
+
+#[test]
+fn a_cell_breaks_off_alone() {
+    let house = House::of(&["hello", "probe"], "");
+    for (tool, why) in [("probe_panic", "unreachable"), ("probe_exit", "exit code")] {
+        let result = house.call(tool, json!({}));
+        assert_eq!(result["isError"], true);
+        assert_eq!(result["_meta"]["certosa/refusal"]["fault"], "bundle", "{result}");
+        assert!(text(&result).contains(why), "{result}");
+    }
+    still_serves(&house);
+}
+
+#[test]
+fn a_guest_reaches_nothing() {
+    let house = House::of(&["hello", "probe"], "");
+    assert_eq!(text(&house.call("probe_reach", json!({}))), "nothing");
+}
+
+#[test]
+fn nothing_is_left_over_between_two_calls() {
+    let house = House::of(&["hello", "probe"], "");
+    for _ in 0..3 {
+        assert_eq!(text(&house.call("probe_count", json!({}))), "1");
+    }
+}
+
+#[test]
+fn logs_are_bounded() {
+    let house = House::of(&["hello", "probe"], "");
+    let meta = json!({"io.modelcontextprotocol/logLevel": "debug"});
+    let params = json!({"name": "probe_chatter", "arguments": {"count": 2000}, "_meta": meta});
+    let response = house.modern("tools/call", params);
+    let messages = response.messages();
+    assert!(messages.len() <= 257, "{} messages", messages.len());
+    assert_eq!(text(&messages.last().unwrap()["result"]), "said");
+    still_serves(&house);
+    thread::sleep(Duration::from_millis(50));
+    let records = house.folder.records();
+    assert_eq!(records[0]["logs_dropped"], 2000 - 256, "{records:?}");
+}
+
+#[test]
+fn a_bundle_is_held_to_its_own_schema() {
+    let house = House::of(&["hello", "probe"], "");
+    let told = |structured: &str| house.call("probe_lie", json!({"structured": structured}));
+    assert_eq!(told(r#"{"n":3}"#)["structuredContent"], json!({"n": 3}));
+    for lie in [r#"{"n":"3"}"#, "{}", "[]", "not JSON", r#"{"n":3,"n":4}"#] {
+        let result = told(lie);
+        assert_eq!(result["isError"], true, "{lie}");
+        assert_eq!(result["_meta"]["certosa/refusal"]["fault"], "bundle", "{lie}");
+        assert!(result.get("structuredContent").is_none());
+    }
+    assert_eq!(house.call("probe_lie", json!({}))["isError"], true, "a promise that was not kept");
+}

@@ -1,0 +1,95 @@
+//! The official SDKs, the official conformance suite and an edge host. `cargo xtask test` installs them under
+//! `target/clients`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{Folder, House, Ran, bundles, component, target};
+
+fn clients() -> PathBuf {
+    let folder = target().join("clients");
+    assert!(folder.join("node_modules").exists(), "the clients are not installed: run `cargo xtask test`");
+    folder
+}
+
+fn node() -> Command {
+    Command::new(clients().join("node_modules/node/bin/node"))
+}
+
+fn here(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
+fn passes(command: &mut Command) -> String {
+    let ran = Ran::of(command.output().unwrap());
+    assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
+    ran.stdout
+}
+
+#[test]
+fn the_typescript_sdks_use_the_demo_house() {
+    let house = House::of(&["hello", "jq"], "");
+    passes(node().arg(here("clients/typescript.mjs")).arg(house.url()).arg(clients()));
+}
+
+#[test]
+fn the_python_sdk_uses_the_demo_house() {
+    let house = House::of(&["hello", "jq"], "");
+    let python = clients().join("venv/bin/python");
+    passes(Command::new(python).arg(here("clients/python_client.py")).arg(house.url()));
+}
+
+/// The scenarios of a revision that fail, as the suite's summary names them.
+fn failing(url: &str, revision: &str) -> BTreeSet<String> {
+    let suite = clients().join("node_modules/@modelcontextprotocol/conformance/dist/index.js");
+    let work = tempfile::tempdir().unwrap();
+    let args = ["server", "--url", url, "--requirements", revision];
+    let output = node().arg(suite).args(args).current_dir(work.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let (_, summary) = text.split_once("=== SUMMARY ===").unwrap_or_else(|| panic!("no summary:\n{text}"));
+    let (summary, _) = summary.split_once("Total:").unwrap();
+    let lines: Vec<_> = summary.lines().map(str::trim).filter(|line| line.contains(" passed, ")).collect();
+    assert!(lines.len() > 25, "{summary}");
+    assert!(lines.iter().any(|line| line.starts_with('✓')), "{summary}");
+    let name = |line: &&str| line.trim_start_matches(['✓', '✗', ' ']).split(':').next().unwrap().to_owned();
+    lines.iter().filter(|line| !line.starts_with('✓')).map(name).collect()
+}
+
+/// The official suite, with three bundles behind the endpoint. `conformance-todo.json` lists what is not met
+/// yet, and can only shrink: a scenario that passes has to leave it.
+#[test]
+fn the_conformance_suite_passes_but_for_a_shrinking_list() {
+    let folder = Folder::new("");
+    folder.write("manifest.capnp", fs::read(here("conformance.capnp")).unwrap());
+    let house = House::in_folder(folder);
+    let todo: Value = serde_json::from_slice(&fs::read(here("conformance-todo.json")).unwrap()).unwrap();
+    for revision in ["2026-07-28", "2025-11-25"] {
+        let listed = todo[revision].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+        assert_eq!(failing(&house.url(), revision), listed, "{revision}: what fails, and what is listed");
+    }
+}
+
+/// The same component runs on an edge host: transpiled with jco, called in workerd.
+#[test]
+fn hello_runs_in_workerd() {
+    let work = tempfile::tempdir().unwrap();
+    let mut command = node();
+    command.arg(here("edge/run.mjs")).arg(component("hello")).arg(work.path()).arg(clients());
+    passes(&mut command);
+}
+
+/// One line of shell, as the README has it.
+#[test]
+fn the_curl_line_of_the_readme_works() {
+    let house = House::start(&bundles(&["hello", "jq"], ""));
+    let readme = fs::read_to_string(here("../README.md")).unwrap();
+    let start = readme.find("curl -s").expect("the README has a curl line");
+    let line = &readme[start..start + readme[start..].find("```").unwrap()];
+    let line = line.replace("http://127.0.0.1:8787", &format!("http://{}", house.address));
+    let answer = passes(Command::new("sh").args(["-c", &line]));
+    assert!(answer.contains("Hello, "), "{answer}");
+}
