@@ -80,7 +80,7 @@ fn everything_wrong_is_reported_at_once_with_its_place() {
         (4, 12, "\"0.0.0.0:80\""),
         (6, 13, "\"Hello\""),
         (6, 29, "\"../x.wasm\""),
-        (7, 61, "0"),
+        (7, 64, "0"),
         (9, 21, "\"/ready\""),
         (9, 40, "\"helo\""),
         (9, 70, "\"User/ana\""),

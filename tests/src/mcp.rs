@@ -196,7 +196,9 @@ fn in_the_older_era_only_a_cancellation_cancels() {
     let call = |id: u32, ms: u32| {
         json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": "probe_sleep", "arguments": {"ms": ms}}}).to_string()
     };
-    drop(send(&house, &headers, &call(100, 400)));
+    let leaving = send(&house, &headers, &call(100, 400));
+    thread::sleep(Duration::from_millis(100));
+    drop(leaving);
     let mut stream = send(&house, &headers, &call(101, 20_000));
     thread::sleep(Duration::from_millis(200));
     assert_eq!(house.http("POST", "/mcp", &headers, &call(101, 1)).error(), (200, -32602), "the id is in use");

@@ -27,7 +27,6 @@ pub(crate) enum Refusal {
     Method(&'static str),
     MediaType,
     NotAcceptable,
-    TwoLengths,
     BodyTooLarge(usize),
     BodyTooSlow(u32),
     BodyBroken,
@@ -82,10 +81,6 @@ pub(crate) fn refuse(refusal: &Refusal) -> Response<Body> {
         Refusal::NotAcceptable => {
             (StatusCode::NOT_ACCEPTABLE, "accept application/json and text/event-stream".to_owned())
         }
-        Refusal::TwoLengths => (
-            StatusCode::BAD_REQUEST,
-            "Content-Length and Transfer-Encoding exclude each other (RFC 9112, section 6.1)".to_owned(),
-        ),
         Refusal::BodyTooLarge(bytes_max) => {
             (StatusCode::PAYLOAD_TOO_LARGE, format!("a request has at most {} KiB (requestKibMax)", bytes_max >> 10))
         }

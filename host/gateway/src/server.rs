@@ -26,7 +26,8 @@ pub struct Server {
 }
 
 const HEADERS_MAX: usize = 64;
-const HEADER_BYTES_MAX: usize = 32 << 10;
+/// What is buffered of the headers before they are too large; one more read may come on top.
+const HEADER_BYTES_MAX: usize = 16 << 10;
 /// After an error of `accept` (mostly: no file descriptors left) wait a little instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

@@ -68,8 +68,12 @@ impl Sources {
 
     /// The compiler's own errors, in our form and with the paths that the operator knows.
     fn explain(&self, finished: &Finished, root: &FilePath) -> Problems {
-        let prefix = format!("{}/", root.display());
-        let problems = finished.errors.lines().filter_map(|line| self.explain_line(line.strip_prefix(&prefix)?));
+        // The compiler sees the file system from its root, and prints paths without the first slash.
+        let prefix = format!("{}/", root.display()).trim_start_matches('/').to_owned();
+        let problems = finished
+            .errors
+            .lines()
+            .filter_map(|line| self.explain_line(line.trim_start_matches('/').strip_prefix(&prefix)?));
         Problems::new(problems.collect()).unwrap_or_else(|| {
             let said = finished.errors.replace(&prefix, "");
             let problem = Problem::new(format!("the compiler gave up ({})", finished.status));
