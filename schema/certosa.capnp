@@ -41,8 +41,8 @@ struct Manifest {
 }
 
 struct Bundle {
-  # One WebAssembly component. It gets nothing but the WASI base (clocks, random numbers, standard error
-  # into the operator's log; files and sockets that refuse) and its own memory. A component that
+  # One WebAssembly component. It gets nothing but the WASI base (clocks, random numbers, a standard error
+  # whose end the operator sees when it breaks off; files and sockets that refuse) and its own memory. A component that
   # imports more than it was granted is refused before the house starts.
 
   name @0 :Text;
@@ -124,7 +124,7 @@ struct HouseLimits {
 
   cellsMax @0 :UInt32 = 256;
   # Cells that run at the same time in all bundles together. 1 to 10,000. Address space is set aside for
-  # each of them (4 GiB each, which costs no memory), and a bundle's `concurrencyMax` cannot go beyond.
+  # each of them (4 GiB for each of up to 4 memories, which costs no memory), and a bundle's `concurrencyMax` cannot go beyond.
 
   stackKibMax @1 :UInt32 = 512;
   # Stack of each cell. 64 to 8,192.

@@ -1,1 +1,127 @@
-fn main() {}
+//! The load bench: `tools/call` of an echo tool, a fresh cell for each call, through the whole MCP path of the
+//! shipped binary with its default limits, validation and records on. Beside it, in the same run, the floor: a
+//! native hyper server that parses the same JSON and answers the same bytes. Server and client are pinned to a
+//! processor each; rounds are interleaved; ids are unique; anything but the right answer is a failure.
+
+mod floor;
+mod load;
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+
+use load::{Figures, Load};
+
+type Done<T> = Result<T, Box<dyn std::error::Error>>;
+
+const HELP: &str = "\
+certosa-bench [--connections N] [--seconds N] [--rounds N]
+
+Prints requests per second, p50, p99 and memory of the house and of the floor, and their ratio.
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let done = match args.first().map(String::as_str) {
+        Some("floor") => floor::serve(),
+        Some("help" | "--help") => {
+            tell(HELP);
+            Ok(())
+        }
+        _ => bench(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(&format!("certosa-bench: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(args: &[String]) -> Done<()> {
+    let number = |name: &str, default: u64| {
+        let place = args.iter().position(|arg| arg == name);
+        place.and_then(|place| args.get(place + 1)).map_or(Ok(default), |value| value.parse())
+    };
+    let (connections, seconds, rounds) =
+        (number("--connections", 16)?, number("--seconds", 5)?, number("--rounds", 3)?);
+    let here = std::env::current_exe()?;
+    let folder = here.parent().ok_or("no folder")?;
+    let manifest = manifest(folder)?;
+    let house = Server::start(pinned(&folder.join("certosa")).args(["serve", "-o", "json"]).arg(manifest))?;
+    let floor = Server::start(pinned(&here).arg("floor"))?;
+    let load = Load { connections: usize::try_from(connections)?, seconds };
+    tell(&format!("{connections} connections, {seconds} s a round, {rounds} rounds, one processor for each side"));
+    let (mut houses, mut floors) = (Vec::new(), Vec::new());
+    for round in 1..=rounds {
+        for (name, server, all) in [("floor", &floor, &mut floors), ("house", &house, &mut houses)] {
+            let figures = load.run(&server.address)?;
+            tell(&format!("round {round}  {name}  {figures}  {} MiB", server.resident_mib()?));
+            all.push(figures);
+        }
+    }
+    let (house, floor) = (Figures::median(&houses), Figures::median(&floors));
+    tell(&format!("median   floor  {floor}"));
+    tell(&format!("median   house  {house}"));
+    tell(&format!("ratio    {:.3} of the floor", house.per_second / floor.per_second));
+    Ok(())
+}
+
+/// The demo's hello bundle with nothing set, on a port of its own.
+fn manifest(folder: &Path) -> Done<PathBuf> {
+    let target = folder.parent().ok_or("no folder")?;
+    let path = target.join("bench.capnp");
+    let text = r#"@0xd0b1c2d3e4f50617;
+using Certosa = import "/certosa.capnp";
+const house :Certosa.Manifest = (
+  listen = "127.0.0.1:0",
+  bundles = [(name = "hello", file = "bundles/hello.wasm")],
+  routes = [(tools = ["bundle/**"], callers = ["anonymous/loopback"])],
+);
+"#;
+    std::fs::write(&path, text)?;
+    Ok(path)
+}
+
+/// `program` on the first processor; the client keeps to the second.
+fn pinned(program: &Path) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0"]).arg(program);
+    command
+}
+
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    /// Starts a server that says its address in a line of JSON.
+    fn start(command: &mut Command) -> Done<Self> {
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+        let said: serde_json::Value = serde_json::from_str(&line)?;
+        let address = said.get("address").and_then(serde_json::Value::as_str).ok_or("no address")?.to_owned();
+        Ok(Self { child, address })
+    }
+
+    fn resident_mib(&self) -> Done<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        Ok(line.split_whitespace().next().ok_or("no VmRSS")?.parse::<u64>()? >> 10)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ended_before = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "telling is what this program does")]
+fn tell(text: &str) {
+    println!("{text}");
+}

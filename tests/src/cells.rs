@@ -159,7 +159,7 @@ fn logs_are_bounded() {
     still_serves(&house);
     thread::sleep(Duration::from_millis(50));
     let records = house.folder.records();
-    assert_eq!(records[0]["logs_dropped"], 2000 - 256, "{records:?}");
+    assert_eq!(records[0]["events_dropped"], 2000 - 256, "{records:?}");
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn exit_codes_are_stable() {
     let folder = Folder::new(&bundles(&["hello", "probe"], "cpuMsMax = 200"));
     for (args, code) in [
         (&["call", "hello_greet", r#"{"name":"Ana"}"#][..], 0),
-        (&["call", "probe_ask"], 0),
+        (&["call", "probe_ask"], 4),
         (&["call"], 2),
         (&["dance"], 2),
         (&["check", "nowhere.capnp"], 3),

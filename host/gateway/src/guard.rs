@@ -16,11 +16,11 @@ pub(crate) fn check(head: &Parts, address: SocketAddr) -> Result<(), Refusal> {
     if head.uri.scheme().is_some() || head.uri.authority().is_some() {
         return Err(Refusal::AbsoluteTarget);
     }
-    let host = single(&head.headers, HOST)?.ok_or(Refusal::Host)?;
+    let host = single(&head.headers, HOST, Refusal::Host)?.ok_or(Refusal::Host)?;
     if !is_ours(host, address.port()) {
         return Err(Refusal::Host);
     }
-    match single(&head.headers, ORIGIN)? {
+    match single(&head.headers, ORIGIN, Refusal::Origin)? {
         None => Ok(()),
         Some(origin) => {
             let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
@@ -34,12 +34,12 @@ pub(crate) fn check(head: &Parts, address: SocketAddr) -> Result<(), Refusal> {
 }
 
 /// The one value of a header. Two of them are never a mistake of a good client.
-fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Refusal> {
+fn single(headers: &HeaderMap, name: HeaderName, refusal: Refusal) -> Result<Option<&str>, Refusal> {
     let mut values = headers.get_all(&name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => value.to_str().map(Some).map_err(|_| Refusal::Host),
-        (Some(_), Some(_)) => Err(Refusal::Host),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| refusal),
+        (Some(_), Some(_)) => Err(refusal),
     }
 }
 

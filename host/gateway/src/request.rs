@@ -20,7 +20,8 @@ pub(crate) struct Front {
     pub address: SocketAddr,
     /// Everyone is the same caller until there is authentication.
     pub anonymous: Arc<Caller>,
-    pub draining: std::sync::atomic::AtomicBool,
+    /// Turns true when the house closes.
+    pub closing: tokio::sync::watch::Sender<bool>,
 }
 
 /// Answers one request. There is always an answer: what goes wrong is one of them.
@@ -57,7 +58,7 @@ async fn handle(front: &Arc<Front>, request: Request<Incoming>) -> Result<Respon
             let exchange = Arc::clone(&front.face).exchange(message(body));
             Ok(respond::exchange(exchange).await)
         }
-        Method::GET => Ok(respond::stream(front.face.may_stream(&message(bytes::Bytes::new())))),
+        Method::GET => Ok(respond::stream(front, message(bytes::Bytes::new()))),
         Method::DELETE => Ok(respond::ended(front.face.end_session(&message(bytes::Bytes::new())))),
         _ => Err(Refusal::Method("POST, GET, DELETE")),
     }

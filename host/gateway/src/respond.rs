@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use certosa_mcp::{Answer, Code, Exchange, Kind, SESSION_HEADER, rpc_error};
+use certosa_mcp::{Answer, Code, Exchange, Kind, Message, SESSION_HEADER, rpc_error};
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Method, Response, StatusCode};
 use http_body::Frame;
@@ -45,7 +45,7 @@ pub(crate) struct Stream {
     task: Option<JoinHandle<()>>,
 }
 
-const FRAMES_MAX: usize = 32;
+const FRAMES_MAX: usize = 512;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -177,24 +177,34 @@ async fn drive(mut exchange: Exchange, first: Step, sender: mpsc::Sender<Bytes>)
     }
 }
 
-/// One event. JSON has no line breaks of its own, so it is one line of data.
+/// One event, on one line of data. A line break in JSON can only stand between tokens, where a space means
+/// the same: what bundles wrote passes through as it is, and may have some.
 fn event(text: &[u8]) -> Bytes {
     let mut frame = BytesMut::with_capacity(text.len() + 32);
     frame.put_slice(b"event: message\ndata: ");
-    frame.put_slice(text);
+    frame.extend(text.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
     frame.put_slice(b"\n\n");
     frame.freeze()
 }
 
-/// The stream that older clients open with GET. Nothing comes up in it yet but signs of life.
-pub(crate) fn stream(allowed: Result<(), Answer>) -> Response<Body> {
-    if let Err(refusal) = allowed {
+/// The stream that older clients open with GET. Nothing comes up in it yet but signs of life. It ends with
+/// its session, and with the house.
+pub(crate) fn stream(front: &Arc<Front>, message: Message) -> Response<Body> {
+    if let Err(refusal) = front.face.may_stream(&message) {
         return reply_to_bodiless(refusal);
     }
     let (sender, frames) = mpsc::channel(1);
+    let front = Arc::clone(front);
     let task = tokio::spawn(async move {
-        while sender.send(Bytes::from_static(b": keep-alive\n\n")).await.is_ok() {
-            tokio::time::sleep(KEEP_ALIVE).await;
+        let mut closing = front.closing.subscribe();
+        while front.face.may_stream(&message).is_ok()
+            && !*closing.borrow_and_update()
+            && sender.send(Bytes::from_static(b": keep-alive\n\n")).await.is_ok()
+        {
+            tokio::select! {
+                _ = closing.changed() => {}
+                () = tokio::time::sleep(KEEP_ALIVE) => {}
+            }
         }
     });
     streaming(Stream { frames, task: Some(task) })
@@ -242,7 +252,7 @@ pub(crate) fn health(method: &Method) -> Result<Response<Body>, Refusal> {
 pub(crate) fn ready(method: &Method, front: &Front) -> Result<Response<Body>, Refusal> {
     only_get(method)?;
     let mut reasons = Vec::new();
-    if front.draining.load(Ordering::Relaxed) {
+    if *front.closing.borrow() {
         reasons.push("the house is closing".to_owned());
     }
     reasons.extend(front.house.ready().err().map(|error| error.to_string()));

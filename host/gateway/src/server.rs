@@ -3,7 +3,6 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use certosa_house::House;
@@ -14,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::request::{self, Front};
 
@@ -38,7 +37,7 @@ impl Server {
         let address = listener.local_addr()?;
         let connections = Arc::new(Semaphore::new(house.limits().connections_max));
         let anonymous = Arc::new(Caller::anonymous_loopback());
-        let front = Front { house, face, address, anonymous, draining: AtomicBool::new(false) };
+        let front = Front { house, face, address, anonymous, closing: watch::Sender::new(false) };
         Ok(Self { listener, front: Arc::new(front), connections })
     }
 
@@ -74,7 +73,7 @@ impl Server {
                 });
             }
         }
-        self.front.draining.store(true, Ordering::Relaxed);
+        self.front.closing.send_replace(true);
         drop(self.listener);
         let time = Duration::from_millis(self.front.house.limits().drain_ms_max.into());
         tokio::time::timeout(time, graceful.shutdown()).await.is_ok()

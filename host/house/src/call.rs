@@ -1,10 +1,13 @@
+use std::collections::HashSet;
 use std::fmt;
 
 use certosa_isolate::CellError;
 use certosa_model::{Fault, Limit, Usage};
 use certosa_policy::{Caller, Denial, Permit, Target, decide};
 use certosa_syscall::Hearing;
-use certosa_syscall::tools::{Answer, Askable, Call as CellCall, Outcome, Refusal};
+use certosa_syscall::tools::{
+    Answer, Askable, Call as CellCall, Outcome, QuestionKind, Questions, Refusal, ToolResult,
+};
 use serde::Serialize;
 
 use crate::house::{Bundle, House, LoadedTool, RouteView};
@@ -49,14 +52,21 @@ pub enum CallError {
     Limit(Limit, u64),
     /// The bundle broke off, or broke its word.
     Bundle(String),
+    /// The bundle refused to try, and says why.
+    Declined(String),
+    /// The bundle needs to ask something that this client cannot be asked.
+    CannotAsk(Askable),
     /// The house could not do its part.
     Host(String),
 }
 
 const RETRY_AFTER_MS: u32 = 1000;
+const QUESTIONS_MAX: usize = 16;
+const QUESTION_ID_BYTES_MAX: usize = 64;
+const STATE_BYTES_MAX: usize = 8 << 10;
 
-/// How much of an unknown name a record keeps.
-const TOOL_BYTES_MAX: usize = 128;
+/// How much a record keeps of a text that others wrote.
+const TEXT_BYTES_MAX: usize = 300;
 
 impl House {
     /// The one way in. The answer is made from what is returned, so there is none without a record.
@@ -82,7 +92,7 @@ impl House {
             return Ok(pending.refuse(error, "the line is full".to_owned()));
         };
         let request = CellCall {
-            name: tool.tool.name.clone(),
+            name: permit.tool_name().to_owned(),
             arguments: call.arguments.to_owned(),
             answers: call.answers,
             state: call.state,
@@ -90,7 +100,7 @@ impl House {
         };
         let end = self.machine.call(&bundle.image, &permit, &request, &bundle.limits, call.hearing).await;
         let result = match end.result {
-            Ok(outcome) => check_outcome(tool, outcome),
+            Ok(outcome) => check_outcome(tool, outcome, call.askable),
             Err(error) => Err(CallError::of_cell(error, bundle, tool)),
         };
         Ok(pending.finish(result, end.usage))
@@ -115,46 +125,73 @@ fn check_arguments(tool: &LoadedTool, arguments: &str) -> Result<(), Vec<String>
     tool.input.check(&value)
 }
 
-/// A bundle keeps its word: what it calls structured is JSON and fits its schema.
-fn check_outcome(tool: &LoadedTool, outcome: Outcome) -> Result<Outcome, CallError> {
-    let name = &tool.tool.name;
-    match &outcome {
-        Outcome::Done(result) => match (&result.structured, &tool.output) {
-            (None, Some(_)) if !result.is_error => {
-                Err(CallError::Bundle(format!("{name} promised structured content and gave none")))
-            }
-            (None, _) => Ok(outcome),
-            (Some(text), schema) => match json::parse(text) {
-                Err(error) => {
-                    Err(CallError::Bundle(format!("{name} gave structured content that is not JSON: {error}")))
-                }
-                Ok(value) if !value.is_object() => {
-                    Err(CallError::Bundle(format!("{name} gave structured content that is not a JSON object")))
-                }
-                Ok(value) => match schema.as_ref().map_or(Ok(()), |schema| schema.check(&value)) {
-                    Err(wrong) if !result.is_error => Err(CallError::Bundle(format!(
-                        "{name} gave structured content that does not fit its own output schema: {}",
-                        wrong.join("; ")
-                    ))),
-                    _ => Ok(outcome),
-                },
-            },
-        },
+/// A bundle keeps its word: what it calls structured fits its schema, and what it asks can be asked.
+fn check_outcome(tool: &LoadedTool, outcome: Outcome, askable: Askable) -> Result<Outcome, CallError> {
+    let checked = match &outcome {
+        Outcome::Done(result) => check_structured(tool, result),
         Outcome::InputRequired(questions) => {
-            let mut ids = std::collections::HashSet::new();
-            let well_formed = (1..=16).contains(&questions.ask.len())
-                && questions
-                    .ask
-                    .iter()
-                    .all(|question| (1..=64).contains(&question.id.len()) && ids.insert(question.id.as_str()))
-                && questions.state.as_ref().is_none_or(|state| state.len() <= 8 << 10);
-            match well_formed {
-                true => Ok(outcome),
-                false => Err(CallError::Bundle(format!(
-                    "{name} asked in a way that cannot be passed on: 1 to 16 questions with distinct ids and at most 8 KiB of state are allowed"
-                ))),
+            if let Some(kind) =
+                questions.ask.iter().map(|question| kind_of(&question.kind)).find(|kind| !askable.contains(*kind))
+            {
+                return Err(CallError::CannotAsk(kind));
             }
+            check_questions(questions)
         }
+    };
+    match checked {
+        Ok(()) => Ok(outcome),
+        Err(why) => Err(CallError::Bundle(format!("{} {why}", tool.tool.name))),
+    }
+}
+
+fn check_structured(tool: &LoadedTool, result: &ToolResult) -> Result<(), String> {
+    let text = match (&result.structured, &tool.output) {
+        (None, Some(_)) if !result.is_error => return Err("promised structured content and gave none".to_owned()),
+        (None, _) => return Ok(()),
+        (Some(text), _) => text,
+    };
+    let value = json::parse(text).map_err(|error| format!("gave structured content that is not JSON: {error}"))?;
+    if !value.is_object() {
+        return Err("gave structured content that is not a JSON object".to_owned());
+    }
+    match tool.output.as_ref().map_or(Ok(()), |schema| schema.check(&value)) {
+        Err(wrong) if !result.is_error => {
+            Err(format!("gave structured content that does not fit its own output schema: {}", wrong.join("; ")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_questions(questions: &Questions) -> Result<(), String> {
+    if !(1..=QUESTIONS_MAX).contains(&questions.ask.len()) {
+        return Err(format!("asked {} questions, where 1 to {QUESTIONS_MAX} are allowed", questions.ask.len()));
+    }
+    if questions.state.as_ref().is_some_and(|state| state.len() > STATE_BYTES_MAX) {
+        return Err(format!("asked with a state of more than {STATE_BYTES_MAX} bytes"));
+    }
+    let mut ids = HashSet::new();
+    for question in &questions.ask {
+        if !(1..=QUESTION_ID_BYTES_MAX).contains(&question.id.len()) || !ids.insert(question.id.as_str()) {
+            return Err("asked questions whose ids are not distinct, or not 1 to 64 bytes long".to_owned());
+        }
+        let parameters = match &question.kind {
+            QuestionKind::Form(form) => &form.schema,
+            QuestionKind::Sample(parameters) => parameters,
+            QuestionKind::Visit(_) | QuestionKind::Roots => continue,
+        };
+        if !json::parse(parameters).is_ok_and(|value| value.is_object()) {
+            return Err(format!("asked question {:?} with something that is not a JSON object", question.id));
+        }
+    }
+    Ok(())
+}
+
+fn kind_of(kind: &QuestionKind) -> Askable {
+    match kind {
+        QuestionKind::Form(_) => Askable::FORM,
+        QuestionKind::Visit(_) => Askable::VISIT,
+        QuestionKind::Sample(_) => Askable::SAMPLE,
+        QuestionKind::Roots => Askable::ROOTS,
     }
 }
 
@@ -167,7 +204,7 @@ impl CallError {
                 Self::Bundle(seen)
             }
             CellError::Refused(Refusal::InvalidArguments(why)) => Self::Arguments(vec![why]),
-            CellError::Refused(Refusal::Failed(why)) => Self::Bundle(why),
+            CellError::Refused(Refusal::Failed(why)) => Self::Declined(why),
             CellError::Refused(Refusal::UnknownTool) => {
                 Self::Bundle(format!("{} does not know the tool that it listed", bundle.name))
             }
@@ -178,8 +215,8 @@ impl CallError {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::UnknownTool | Self::Arguments(_) => Fault::Caller,
-            Self::Limit(..) | Self::Bundle(_) => Fault::Bundle,
+            Self::UnknownTool | Self::Arguments(_) | Self::CannotAsk(_) => Fault::Caller,
+            Self::Limit(..) | Self::Bundle(_) | Self::Declined(_) => Fault::Bundle,
             Self::Busy { .. } => Fault::Operator,
             Self::Host(_) => Fault::Host,
         }
@@ -187,7 +224,9 @@ impl CallError {
 
     fn outcome(&self) -> record::Outcome {
         match self {
-            Self::UnknownTool | Self::Arguments(_) | Self::Busy { .. } => record::Outcome::Refused,
+            Self::UnknownTool | Self::Arguments(_) | Self::Busy { .. } | Self::Declined(_) | Self::CannotAsk(_) => {
+                record::Outcome::Refused
+            }
             Self::Limit(limit, _) => record::Outcome::of_limit(*limit),
             Self::Bundle(_) => record::Outcome::Trap,
             Self::Host(_) => record::Outcome::Fault,
@@ -215,7 +254,8 @@ impl fmt::Display for CallError {
                 };
                 write!(f, "the tool {what} ({} = {bound}, set by the operator) and was ended", limit.field())
             }
-            Self::Bundle(why) => write!(f, "the tool failed: {why}"),
+            Self::Bundle(why) | Self::Declined(why) => write!(f, "the tool failed: {why}"),
+            Self::CannotAsk(_) => f.write_str("the tool needs to ask something that this client cannot be asked"),
             Self::Host(why) => write!(f, "the host failed: {why}"),
         }
     }
@@ -241,7 +281,7 @@ impl<'a> Pending<'a> {
             route: &call.route.plan().path,
             bundle: None,
             component: None,
-            tool: call.tool.get(..TOOL_BYTES_MAX).unwrap_or(call.tool),
+            tool: shorten(call.tool),
             plan: house.plan.digest,
             outcome: record::Outcome::Cancelled,
             reason: None,
@@ -272,11 +312,15 @@ impl<'a> Pending<'a> {
 
     fn record<T>(mut self, outcome: record::Outcome, reason: Option<String>, usage: Usage, value: T) -> Recorded<T> {
         self.line.outcome = outcome;
-        self.line.reason = reason;
+        self.line.reason = reason.map(|reason| shorten(&reason).to_owned());
         self.line.usage = usage;
         self.recorded = true;
         self.recorder.record(&self.line, value)
     }
+}
+
+fn shorten(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or(text)
 }
 
 impl Drop for Pending<'_> {

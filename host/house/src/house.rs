@@ -99,6 +99,11 @@ impl House {
         self.recorder.check()
     }
 
+    /// Closes the house. An error means that calls were answered whose records are not on disk.
+    pub fn close(self) -> Result<(), RecorderError> {
+        self.recorder.close()
+    }
+
     pub fn facts(&self) -> Facts {
         Facts {
             bundles: self.bundles.len(),

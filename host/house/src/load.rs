@@ -90,8 +90,7 @@ impl House {
         refuse(loader.problems)?;
 
         let routes = routes(manifest, &plan, &bundles)?;
-        let (log, _) = state.records()?;
-        let recorder = Recorder::start(log).map_err(OpenError::Recorder)?;
+        let recorder = Recorder::start(state.records()?).map_err(OpenError::Recorder)?;
         let longest_ms = bundles.iter().map(|bundle| bundle.limits.wall_ms_max).max().unwrap_or(0);
         let line = Line::new(plan.limits.cells_max as usize, usize::MAX >> 3, Duration::from_millis(longest_ms.into()));
         Ok(Self { plan, machine, bundles, routes, line, recorder })

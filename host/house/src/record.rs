@@ -97,6 +97,20 @@ impl Recorder {
         Ok(Self { shared, thread: Some(thread) })
     }
 
+    /// Writes what is left and says whether everything was written.
+    pub(crate) fn close(mut self) -> Result<(), RecorderError> {
+        self.finish();
+        self.check()
+    }
+
+    fn finish(&mut self) {
+        self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.shared.news.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
+    }
+
     /// Whether calls can be recorded at all. If not, none may run.
     pub(crate) fn check(&self) -> Result<(), RecorderError> {
         self.shared.failed.get().map_or(Ok(()), |error| Err(error.clone()))
@@ -110,13 +124,8 @@ impl Recorder {
 }
 
 impl Drop for Recorder {
-    /// Writes what is left.
     fn drop(&mut self) {
-        self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-        self.shared.news.notify_one();
-        if let Some(thread) = self.thread.take() {
-            let _panicked = thread.join();
-        }
+        self.finish();
     }
 }
 

@@ -17,6 +17,7 @@ pub struct Machine {
     linker: Linker<Cell>,
     ticker: Ticker,
     facts: PoolFacts,
+    stack_bytes_max: usize,
 }
 
 /// A component that is loaded and linked: all that is left to do for a cell is to instantiate it.
@@ -64,7 +65,7 @@ impl Machine {
         let mut linker = Linker::new(&engine);
         certosa_syscall::link(&mut linker).map_err(failed)?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| failed(error.into()))?;
-        Ok(Self { engine, linker, ticker, facts })
+        Ok(Self { engine, linker, ticker, facts, stack_bytes_max: limits.stack_bytes_max })
     }
 
     pub fn facts(&self) -> PoolFacts {
@@ -110,7 +111,7 @@ impl Machine {
         if let Ok(outcome) = &end.result {
             end.usage.output_bytes = tools::size(outcome);
             if end.usage.output_bytes > limits.output_bytes_max {
-                end.result = Err(CellError::over(Limit::Output, limits));
+                end.result = Err(self.over(Limit::Output, limits));
             }
         }
         end
@@ -138,11 +139,11 @@ impl Machine {
             wall_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
             memory_bytes: cell.meter.memory_bytes_peak,
             output_bytes: 0,
-            logs_dropped: cell.meter.logs_dropped,
+            events_dropped: cell.meter.events_dropped,
         };
         let result = match ended {
-            Err(_elapsed) => Err(CellError::over(Limit::Wall, limits)),
-            Ok(Err(error)) => Err(CellError::of(&error, cell, limits)),
+            Err(_elapsed) => Err(self.over(Limit::Wall, limits)),
+            Ok(Err(error)) => Err(self.explain(&error, cell, limits)),
             Ok(Ok(Err(refusal))) => Err(CellError::Refused(refusal)),
             Ok(Ok(Ok(value))) => Ok(value),
         };
@@ -162,40 +163,43 @@ impl Machine {
         });
         store
     }
-}
 
-impl CellError {
-    fn over(limit: Limit, limits: &CellLimits) -> Self {
+    /// The error of a cell that went past `limit`.
+    fn over(&self, limit: Limit, limits: &CellLimits) -> CellError {
         let bound = match limit {
-            Limit::Memory => (limits.memory_bytes_max >> 20) as u64,
-            Limit::Cpu => limits.cpu_ms_max.into(),
-            Limit::Wall => limits.wall_ms_max.into(),
-            Limit::Output => (limits.output_bytes_max >> 10) as u64,
-            Limit::Concurrency => limits.queue_max as u64,
-            Limit::Stack => 0,
+            Limit::Memory => limits.memory_bytes_max >> 20,
+            Limit::Cpu => limits.cpu_ms_max as usize,
+            Limit::Wall => limits.wall_ms_max as usize,
+            Limit::Stack => self.stack_bytes_max >> 10,
+            Limit::Output => limits.output_bytes_max >> 10,
+            Limit::Concurrency => limits.queue_max,
         };
-        Self::Limit(limit, bound)
+        CellError::Limit(limit, bound as u64)
     }
 
     /// Finds out why wasmtime ended the cell.
-    fn of(error: &wasmtime::Error, cell: &Cell, limits: &CellLimits) -> Self {
+    fn explain(&self, error: &wasmtime::Error, cell: &Cell, limits: &CellLimits) -> CellError {
+        let trap = error.downcast_ref::<Trap>();
+        let exit = error.downcast_ref::<I32Exit>();
         if error.is::<CpuSpent>() {
-            return Self::over(Limit::Cpu, limits);
+            return self.over(Limit::Cpu, limits);
         }
-        if matches!(error.downcast_ref(), Some(Trap::StackOverflow)) {
-            return Self::over(Limit::Stack, limits);
+        if trap == Some(&Trap::StackOverflow) {
+            return self.over(Limit::Stack, limits);
         }
+        // wasmtime has no type for this; the test of the output limit notices when the text changes.
         if format!("{error:#}").contains("fuel allocated for hostcalls has been exhausted") {
-            return Self::over(Limit::Output, limits);
+            return self.over(Limit::Output, limits);
         }
-        if cell.meter.memory_refused {
-            return Self::over(Limit::Memory, limits);
+        // Out of memory shows as an abort, or as a component that could not even be instantiated.
+        if cell.meter.memory_refused && exit.is_none() && matches!(trap, None | Some(Trap::UnreachableCodeReached)) {
+            return self.over(Limit::Memory, limits);
         }
-        let seen = match (error.downcast_ref::<I32Exit>(), error.downcast_ref::<Trap>()) {
+        let seen = match (exit, trap) {
             (Some(exit), _) => format!("the tool ended its own process (exit code {})", exit.0),
             (_, Some(trap)) => format!("the tool broke off: {trap}"),
             _ => format!("the tool broke off: {}", error.root_cause()),
         };
-        Self::Trap(seen, format!("{error:?}\n{}", cell.errors()))
+        CellError::Trap(seen, format!("{error:?}\n{}", cell.errors()))
     }
 }

@@ -1,18 +1,14 @@
 //! How the engine is set up. The figures behind it are in `docs/performance.md`.
 
 use certosa_model::HouseLimits;
+use certosa_syscall::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLES_MAX};
 use serde::Serialize;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
-/// Core instances, memories and tables that one cell may have. A component is linked from several core
-/// modules: a plain Rust one has 4, an interpreter for Python about 16.
-const CORE_INSTANCES_PER_CELL: u32 = 32;
-const MEMORIES_PER_CELL: u32 = 4;
-const TABLES_PER_CELL: u32 = 8;
 const TABLE_ELEMENTS_MAX: usize = 100_000;
 
 /// Address space is 128 TiB and each memory sets 4 GiB of it aside.
-const MEMORIES_MAX: u32 = 16_384;
+const TOTAL_MEMORIES_MAX: u32 = 16_384;
 
 /// Memory that a slot keeps between cells, so that the next one finds its pages mapped. With PAGEMAP_SCAN
 /// only pages that were touched are reset; without it the whole amount is, so it has to be small.
@@ -65,15 +61,15 @@ pub(crate) fn engine(limits: &HouseLimits, memory_bytes_max: usize) -> Result<(E
     };
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(cells)
-        .total_core_instances(cells.saturating_mul(CORE_INSTANCES_PER_CELL))
-        .total_memories(cells.saturating_mul(MEMORIES_PER_CELL).min(MEMORIES_MAX.max(cells)))
-        .total_tables(cells.saturating_mul(TABLES_PER_CELL))
+        .total_core_instances(cells.saturating_mul(CORE_INSTANCES_MAX))
+        .total_memories(cells.saturating_mul(MEMORIES_MAX).min(TOTAL_MEMORIES_MAX.max(cells)))
+        .total_tables(cells.saturating_mul(TABLES_MAX))
         .total_stacks(cells)
-        .max_core_instances_per_component(CORE_INSTANCES_PER_CELL)
-        .max_memories_per_component(MEMORIES_PER_CELL)
-        .max_tables_per_component(TABLES_PER_CELL)
-        .max_memories_per_module(MEMORIES_PER_CELL)
-        .max_tables_per_module(TABLES_PER_CELL)
+        .max_core_instances_per_component(CORE_INSTANCES_MAX)
+        .max_memories_per_component(MEMORIES_MAX)
+        .max_tables_per_component(TABLES_MAX)
+        .max_memories_per_module(MEMORIES_MAX)
+        .max_tables_per_module(TABLES_MAX)
         .table_elements(TABLE_ELEMENTS_MAX)
         .max_memory_size(memory_bytes_max)
         .linear_memory_keep_resident(keep)

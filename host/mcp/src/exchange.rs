@@ -61,7 +61,7 @@ pub struct Exchange {
 #[derive(Clone, Default)]
 pub struct Outbox(Arc<Mutex<VecDeque<Bytes>>>);
 
-const OUTBOX_MAX: usize = 64;
+const OUTBOX_MAX: usize = 512;
 
 impl Exchange {
     pub(crate) fn new(

@@ -39,7 +39,8 @@ impl Face {
     /// Begins to work on one message. The work advances while the exchange is polled.
     pub fn exchange(self: Arc<Self>, message: Message) -> Exchange {
         let outbox = Outbox::default();
-        let outlives_client = message.headers.contains_key(SESSION_HEADER);
+        let named = headers::text(&message.headers, headers::VERSION).ok().flatten();
+        let outlives_client = message.headers.contains_key(SESSION_HEADER) && named != Some(crate::MODERN);
         let ours = outbox.clone();
         Exchange::new(outbox, outlives_client, async move { self.answer(&message, &ours).await })
     }

@@ -89,8 +89,11 @@ fn collect(schema: &Value, path: &mut Vec<String>, found: &mut Vec<ParamHeader>)
     for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
         path.push(name.clone());
         if let Some(header) = property.get("x-mcp-header").and_then(Value::as_str) {
-            found
-                .push(ParamHeader { path: path.clone(), header: format!("mcp-param-{}", header.to_ascii_lowercase()) });
+            let header = format!("mcp-param-{}", header.to_ascii_lowercase());
+            // A name that no header can have would make the tool impossible to call.
+            if http::HeaderName::try_from(&header).is_ok() {
+                found.push(ParamHeader { path: path.clone(), header });
+            }
         }
         collect(property, path, found);
         path.pop();

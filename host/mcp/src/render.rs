@@ -47,6 +47,8 @@ pub(crate) fn write_error(error: &CallError, body: &mut Vec<u8>) {
             ]
         }
         CallError::Bundle(_) => vec![("kind", json!("bundle"))],
+        CallError::Declined(_) => vec![("kind", json!("declined"))],
+        CallError::CannotAsk(_) => vec![("kind", json!("cannot-ask"))],
         CallError::Host(_) => vec![("kind", json!("host"))],
     };
     for (key, value) in details {
@@ -87,17 +89,16 @@ pub(crate) fn write_questions(questions: &[Question], body: &mut Vec<u8>) {
 
 /// The request of MCP that asks a question.
 fn request(kind: &QuestionKind) -> (&'static str, String) {
-    let json_or_null = |text: &str| certosa_house::parse_json(text).map_or("null".to_owned(), |_| text.to_owned());
     match kind {
         QuestionKind::Form(form) => {
-            let (message, schema) = (quoted(&form.message), json_or_null(&form.schema));
+            let (message, schema) = (quoted(&form.message), &form.schema);
             ("elicitation/create", format!(r#"{{"mode":"form","message":{message},"requestedSchema":{schema}}}"#))
         }
         QuestionKind::Visit(visit) => {
             let (message, url) = (quoted(&visit.message), quoted(&visit.url));
             ("elicitation/create", format!(r#"{{"mode":"url","message":{message},"url":{url}}}"#))
         }
-        QuestionKind::Sample(params) => ("sampling/createMessage", json_or_null(params)),
+        QuestionKind::Sample(params) => ("sampling/createMessage", params.clone()),
         QuestionKind::Roots => ("roots/list", "{}".to_owned()),
     }
 }

@@ -8,7 +8,7 @@ use certosa_house::{Call, CallError, RouteView, Way};
 use certosa_model::{Event, LogLevel};
 use certosa_policy::Caller;
 use certosa_syscall::Hearing;
-use certosa_syscall::tools::{Answer as CellAnswer, Askable, Outcome, QuestionKind, Questions};
+use certosa_syscall::tools::{Answer as CellAnswer, Askable, Outcome, Questions};
 use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -93,7 +93,8 @@ pub(crate) struct Request<'a> {
 
 /// How long clients may keep a listing. A running house does not change it.
 pub(crate) const CACHE_HINTS: &str = r#""ttlMs":60000,"cacheScope":"private","#;
-const EVENTS_MAX: usize = 32;
+/// A guest that does not wait says everything before anybody listens: all its log messages, and some steps.
+const EVENTS_MAX: usize = 512;
 
 impl Request<'_> {
     pub(crate) fn list(&self) -> Answer {
@@ -129,6 +130,10 @@ impl Request<'_> {
             Some(Some(state)) => Some(state),
             Some(None) => return self.invalid("this requestState was not given for this request, or is too old"),
         };
+        let answers = match self.answers() {
+            Ok(answers) => answers,
+            Err(why) => return self.invalid(&why),
+        };
         let (hearing, mut events) = self.hearing();
         let call = self.face.house.call(Call {
             way: self.way,
@@ -136,7 +141,7 @@ impl Request<'_> {
             route: self.route,
             tool: name,
             arguments,
-            answers: self.answers(),
+            answers,
             state,
             askable: self.askable(),
             hearing,
@@ -147,6 +152,7 @@ impl Request<'_> {
             Ok(recorded) => match recorded.get() {
                 Ok(Outcome::Done(result)) => self.result(|body| render::write_result(result, body)),
                 Ok(Outcome::InputRequired(questions)) => self.ask(questions, &bound),
+                Err(error @ CallError::CannotAsk(kind)) => self.cannot_ask(*kind, error),
                 Err(CallError::UnknownTool) => self.invalid(&format!("unknown tool: {name}")),
                 Err(error) => self.result(|body| render::write_error(error, body)),
             },
@@ -187,9 +193,13 @@ impl Request<'_> {
         token.starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit()).then_some(token)
     }
 
-    fn answers(&self) -> Vec<CellAnswer> {
+    fn answers(&self) -> Result<Vec<CellAnswer>, String> {
         let responses = self.params.input_responses.iter().flatten();
-        responses.map(|(id, value)| CellAnswer { id: id.clone(), value: value.get().to_owned() }).collect()
+        let answer = |(id, value): (&String, &&RawValue)| match certosa_house::parse_json(value.get()) {
+            Ok(_) => Ok(CellAnswer { id: id.clone(), value: value.get().to_owned() }),
+            Err(error) => Err(format!("inputResponses: {error}")),
+        };
+        responses.map(answer).collect()
     }
 
     /// What this client can be asked. An older client cannot be asked anything yet.
@@ -224,23 +234,18 @@ impl Request<'_> {
         }
     }
 
-    /// Passes a tool's questions on to the client, if it can be asked.
-    fn ask(&self, questions: &Questions, bound: &Bound<'_>) -> Answer {
+    /// The client cannot be asked what the tool needs to ask.
+    fn cannot_ask(&self, kind: Askable, error: &CallError) -> Answer {
         if self.era == Era::Legacy {
-            let why = "the tool needs an answer from you, and this client's protocol version (before 2026-07-28) cannot carry the question here yet";
-            return self.result(|body| render::write_error(&CallError::Host(why.to_owned()), body));
+            return self.result(|body| render::write_error(error, body));
         }
-        let askable = self.askable();
-        let missing =
-            questions.ask.iter().map(|question| needs(&question.kind)).find(|(needed, _)| !askable.contains(*needed));
-        if let Some((_, needed)) = missing {
-            let message = "the tool needs something that the client did not say it can do";
-            let data = format!(r#"{{"requiredCapabilities":{needed}}}"#);
-            return Answer::reply(
-                Kind::Invalid,
-                rpc::error(Some(self.id), Code::MissingCapability, message, Some(&data)),
-            );
-        }
+        let data = format!(r#"{{"requiredCapabilities":{}}}"#, capability(kind));
+        let body = rpc::error(Some(self.id), Code::MissingCapability, &error.to_string(), Some(&data));
+        Answer::reply(Kind::Invalid, body)
+    }
+
+    /// Passes a tool's questions on to the client.
+    fn ask(&self, questions: &Questions, bound: &Bound<'_>) -> Answer {
         let sealed = questions.state.as_ref().map(|state| self.face.seal.close(state, bound));
         if sealed == Some(None) {
             return self.unavailable("the state could not be sealed");
@@ -287,12 +292,12 @@ impl Request<'_> {
     }
 }
 
-/// What a question needs of the client, and how `ClientCapabilities` says it.
-fn needs(kind: &QuestionKind) -> (Askable, &'static str) {
+/// How `ClientCapabilities` says that a client can be asked something.
+fn capability(kind: Askable) -> &'static str {
     match kind {
-        QuestionKind::Form(_) => (Askable::FORM, r#"{"elicitation":{"form":{}}}"#),
-        QuestionKind::Visit(_) => (Askable::VISIT, r#"{"elicitation":{"url":{}}}"#),
-        QuestionKind::Sample(_) => (Askable::SAMPLE, r#"{"sampling":{}}"#),
-        QuestionKind::Roots => (Askable::ROOTS, r#"{"roots":{}}"#),
+        kind if kind == Askable::FORM => r#"{"elicitation":{"form":{}}}"#,
+        kind if kind == Askable::VISIT => r#"{"elicitation":{"url":{}}}"#,
+        kind if kind == Askable::SAMPLE => r#"{"sampling":{}}"#,
+        _ => r#"{"roots":{}}"#,
     }
 }

@@ -74,6 +74,6 @@ pub struct Usage {
     pub memory_bytes: usize,
     /// The size of the result.
     pub output_bytes: usize,
-    /// Log messages that were dropped because there were too many.
-    pub logs_dropped: u32,
+    /// Log messages and progress reports that were dropped because there were too many.
+    pub events_dropped: u32,
 }

@@ -76,4 +76,9 @@ impl Permit<'_> {
     pub fn tool(&self) -> &Subject {
         self.tool
     }
+
+    /// The tool's name inside its bundle: the last segment of its subject.
+    pub fn tool_name(&self) -> &str {
+        self.tool.as_str().rsplit('/').next().unwrap_or_default()
+    }
 }

@@ -12,8 +12,8 @@ mod cache;
 pub use cache::Cache;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// The state folder of one house.
@@ -47,13 +47,22 @@ impl StateFolder {
         Cache::open(&self.0)
     }
 
-    /// The record log, open for appending, and where it is.
-    pub fn records(&self) -> Result<(File, PathBuf), StoreError> {
+    /// The record log, open for appending. A line that was cut off by a crash is ended first.
+    pub fn records(&self) -> Result<File, StoreError> {
         let file = self.0.join("records.jsonl");
-        let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&file);
-        match opened {
-            Ok(log) => Ok((log, file)),
-            Err(source) => Err(StoreError::File { file, source }),
+        open_log(&file).map_err(|source| StoreError::File { file, source })
+    }
+}
+
+fn open_log(path: &Path) -> io::Result<File> {
+    let mut log = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    let bytes = log.metadata()?.len();
+    if bytes > 0 {
+        let mut last = [0];
+        File::open(path)?.read_exact_at(&mut last, bytes - 1)?;
+        if last != *b"\n" {
+            log.write_all(b"\n")?;
         }
     }
+    Ok(log)
 }

@@ -37,7 +37,8 @@ impl Cell {
 
     pub(crate) fn tell(&mut self, event: Event) {
         if let Some(events) = &self.hearing.events {
-            let _dropped_when_full = events.try_send(event);
+            let told = events.try_send(event);
+            self.meter.events_dropped += u32::from(told.is_err());
         }
     }
 

@@ -11,7 +11,7 @@ pub mod tools;
 mod wasi;
 
 pub use caller::{Cell, Hearing};
-pub use meter::{CpuSpent, Meter};
+pub use meter::{CORE_INSTANCES_MAX, CpuSpent, MEMORIES_MAX, Meter, TABLES_MAX};
 pub use tools::{Bundle, BundlePre};
 
 use wasmtime::component::{HasSelf, Linker};

@@ -13,7 +13,7 @@ impl Host for Cell {
     fn write(&mut self, level: Level, data: String) {
         self.meter.logs += 1;
         if self.meter.logs > MESSAGES_MAX || data.len() > MESSAGE_BYTES_MAX {
-            self.meter.logs_dropped += 1;
+            self.meter.events_dropped += 1;
             return;
         }
         let level = match level {

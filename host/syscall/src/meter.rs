@@ -12,7 +12,7 @@ pub struct Meter {
     pub memory_refused: bool,
     pub cpu_ms: u32,
     pub logs: u32,
-    pub logs_dropped: u32,
+    pub events_dropped: u32,
 }
 
 /// The guest has used up its time on the processor. It ends the call.
@@ -22,9 +22,12 @@ pub struct CpuSpent(pub u32);
 
 /// An element of a table is a pointer in the host.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
-const CORE_INSTANCES_MAX: usize = 64;
-const TABLES_MAX: usize = 64;
-const MEMORIES_MAX: usize = 16;
+
+/// Core instances, tables and memories that one cell may have; the pool of the machine is sized by them. A
+/// component is linked from several core modules: a plain Rust one has 4, an interpreter for Python about 16.
+pub const CORE_INSTANCES_MAX: u32 = 32;
+pub const TABLES_MAX: u32 = 8;
+pub const MEMORIES_MAX: u32 = 4;
 
 impl Meter {
     pub fn new(limits: CellLimits) -> Self {
@@ -35,7 +38,7 @@ impl Meter {
             memory_refused: false,
             cpu_ms: 0,
             logs: 0,
-            logs_dropped: 0,
+            events_dropped: 0,
         }
     }
 
@@ -67,15 +70,15 @@ impl ResourceLimiter for Meter {
     }
 
     fn instances(&self) -> usize {
-        CORE_INSTANCES_MAX
+        CORE_INSTANCES_MAX as usize
     }
 
     fn tables(&self) -> usize {
-        TABLES_MAX
+        TABLES_MAX as usize
     }
 
     fn memories(&self) -> usize {
-        MEMORIES_MAX
+        MEMORIES_MAX as usize
     }
 }
 

@@ -70,6 +70,8 @@ pub fn run(args: &Call, format: Output) -> anyhow::Result<Exit> {
         };
         let recorded = house.call(call).await?;
         telling.await?;
+        // One call, one record: there is no answer before it is written.
+        house.close()?;
         anyhow::Ok(recorded.into_inner())
     })?;
     match format {
@@ -83,9 +85,9 @@ pub fn run(args: &Call, format: Output) -> anyhow::Result<Exit> {
     Ok(match &result {
         Ok(Outcome::Done(done)) if done.is_error => Exit::ToolError,
         Ok(_) => Exit::Done,
-        Err(CallError::UnknownTool | CallError::Arguments(_) | CallError::Busy { .. }) => Exit::Refused,
         Err(CallError::Limit(..) | CallError::Bundle(_)) => Exit::Ended,
         Err(CallError::Host(_)) => Exit::Machine,
+        Err(_) => Exit::Refused,
     })
 }
 

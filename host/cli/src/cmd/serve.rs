@@ -30,11 +30,11 @@ pub fn run(args: &Serve, format: Output) -> anyhow::Result<Exit> {
         let server = Server::bind(Arc::clone(&house), face).await;
         let server = server.with_context(|| format!("cannot listen on {listen}"))?;
         announce(&house, &server, format);
-        let finished = server.run(stop_signal()?).await;
-        if !finished {
-            output::complain("some calls did not finish in time and were ended");
+        if server.run(stop_signal()?).await {
+            return Ok(Exit::Done);
         }
-        Ok(Exit::Done)
+        output::complain("some calls did not finish within drainMsMax and were ended");
+        Ok(Exit::Ended)
     })
 }
 
