@@ -3,7 +3,7 @@
 /// `certosa.capnp` as it was compiled into this program. Manifests import it as `/certosa.capnp`.
 pub const TEXT: &str = include_str!("../certosa.capnp");
 
-#[expect(clippy::all, clippy::pedantic, clippy::unwrap_used, clippy::indexing_slicing, reason = "generated code")]
+#[allow(clippy::all, clippy::pedantic, clippy::unwrap_used, clippy::indexing_slicing, reason = "generated code")]
 pub mod certosa_capnp {
     include!(concat!(env!("OUT_DIR"), "/certosa_capnp.rs"));
 }

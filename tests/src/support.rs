@@ -44,7 +44,7 @@ impl Folder {
         for name in ["hello", "jq", "probe", "conformance"] {
             fs::copy(component(name), folder.path(&format!("{name}.wasm"))).unwrap();
         }
-        folder.write("manifest.capnp", &manifest(body));
+        folder.write("manifest.capnp", manifest(body));
         folder
     }
 

@@ -315,7 +315,7 @@ fn route(manifest: &Manifest, path: &Path, plan: &RoutePlan, bundles: &[Bundle],
             .iter()
             .filter_map(|place| {
                 let (_, bundle, tool) = tools.get(*place)?;
-                Some(bundles.get(*bundle)?.tools.get(*tool)?)
+                bundles.get(*bundle)?.tools.get(*tool)
             })
             .filter(|loaded| plan.tools.matches(&loaded.subject))
             .map(|loaded| loaded.subject.to_string())

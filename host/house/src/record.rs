@@ -168,10 +168,10 @@ fn write(mut log: impl Write, shared: &Shared) {
         }
         std::mem::swap(&mut batch, &mut queue.bytes);
         drop(queue);
-        if shared.failed.get().is_none() {
-            if let Err(error) = log.write_all(&batch).and_then(|()| log.flush()) {
-                shared.fail(&error.to_string());
-            }
+        if shared.failed.get().is_none()
+            && let Err(error) = log.write_all(&batch).and_then(|()| log.flush())
+        {
+            shared.fail(&error.to_string());
         }
         if closed {
             return;

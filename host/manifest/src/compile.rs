@@ -53,12 +53,12 @@ impl Sources {
             output_bytes_max: OUTPUT_BYTES_MAX,
         }
         .run()
-        .or_else(|error| match error {
+        .map_err(|error| match error {
             // A text that makes the compiler slow or its output huge is the text's fault.
             JobError::Slow(_) | JobError::Large(_) => {
-                Err(CompileError::Text(Problem::new(format!("compiling the manifest {error}")).into()))
+                CompileError::Text(Problem::new(format!("compiling the manifest {error}")).into())
             }
-            error => Err(error.into()),
+            error => error.into(),
         })?;
         if !finished.success {
             return Err(CompileError::Text(self.explain(&finished, &root)));
