@@ -123,7 +123,7 @@ struct HouseLimits {
   # Bounds of the whole house, shared by its bundles.
 
   cellsMax @0 :UInt32 = 256;
-  # Cells that run at the same time in all bundles together. 1 to 10,000. Address space is set aside for
+  # Cells that run at the same time in all bundles together. 1 to 4,096. Address space is set aside for
   # each of them (4 GiB for each of up to 4 memories, which costs no memory), and a bundle's `concurrencyMax` cannot go beyond.
 
   stackKibMax @1 :UInt32 = 512;

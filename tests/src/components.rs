@@ -1,10 +1,12 @@
 //! Components that are broken, lie about themselves or are not components at all.
 
 use std::fs;
+use std::io::Write as _;
+use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::{Folder, bundles, component};
+use crate::support::{Folder, bundles, certosa, component};
 
 /// Checks a house whose bundle `hello` is these bytes; returns the one problem.
 fn refused(bytes: impl AsRef<[u8]>) -> Value {
@@ -108,9 +110,18 @@ fn an_export_of_the_right_name_and_the_wrong_type_is_refused() {
 }
 
 #[test]
-fn too_much_memory_from_the_start_is_refused() {
-    let problem = refused(with_core("(memory 1000)"));
-    assert!(found(&problem).contains("memory") || found(&problem).contains("list-tools"), "{problem:#}");
+fn the_limits_hold_while_a_bundle_is_loaded() {
+    // The bundle starts with a little more than one MiB.
+    let check = |body: &str| Folder::new(body).run(&["check"]);
+    let alone = check(&bundles(&["hello"], "memoryMibMax = 1"));
+    assert_eq!(alone.code, 3, "{alone:?}");
+    assert!(alone.stderr.contains("starts with more than any cell here may have"), "{alone:?}");
+    let beside = r#"bundles = [
+        (name = "hello", file = "hello.wasm", limits = (memoryMibMax = 1)), (name = "probe", file = "probe.wasm")]"#;
+    let beside = check(beside);
+    assert_eq!(beside.code, 3, "{beside:?}");
+    assert!(beside.stderr.contains("listing its tools went past a limit: memoryMibMax = 1"), "{beside:?}");
+    assert_eq!(check(&bundles(&["hello"], "memoryMibMax = 2")).code, 0);
 }
 
 #[test]
@@ -145,12 +156,13 @@ fn a_component_that_is_missing_or_elsewhere_is_refused() {
 }
 
 #[test]
-fn code_that_is_costly_to_compile_stays_in_its_child() {
-    // Functions that are large and branchy; what matters is that the house answers for it, not how long it takes.
-    let body = "(block local.get 0 br_if 0)".repeat(2_000);
-    let functions = format!("(func (param i32) {body})").repeat(40);
-    let problem = refused(with_core(&functions));
-    assert!(found(&problem).contains("list-tools"), "{problem:#}");
+fn the_compiling_child_takes_only_components() {
+    let mut child = certosa(&["internal-compile-component"]);
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"\0asm not a component").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(!output.status.success() && output.stdout.is_empty());
+    assert!(!output.stderr.is_empty(), "it says why");
 }
 
 #[test]

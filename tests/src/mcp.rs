@@ -8,9 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support::{House, LEGACY_HEADERS, MODERN, Response, bundles, text};
 
-fn outcomes(house: &House) -> Vec<String> {
-    thread::sleep(Duration::from_millis(100));
-    house.folder.records().iter().map(|line| line["outcome"].as_str().unwrap().to_owned()).collect()
+fn outcomes(house: &House, count: usize) -> Vec<String> {
+    house.records(count).iter().map(|line| line["outcome"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -185,7 +184,7 @@ fn going_away_cancels_in_the_modern_era() {
         // The only place is free again at once: the cell was dropped.
         assert_eq!(text(&house.call("probe_sleep", json!({"ms": 1}))), "slept");
     }
-    assert_eq!(outcomes(&house), ["cancelled", "done", "cancelled", "done"]);
+    assert_eq!(outcomes(&house, 4), ["cancelled", "done", "cancelled", "done"]);
 }
 
 #[test]
@@ -208,8 +207,7 @@ fn in_the_older_era_only_a_cancellation_cancels() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert_eq!(Response::parse(&answer).status, 204, "{answer}");
-    thread::sleep(Duration::from_millis(400));
-    let mut outcomes = outcomes(&house);
+    let mut outcomes = outcomes(&house, 2);
     outcomes.sort();
     assert_eq!(outcomes, ["cancelled", "done"], "whoever went away without a word got his work done");
 }
@@ -273,4 +271,47 @@ fn a_tool_asks_and_gets_its_state_back() {
     let response = house.modern("tools/call", json!({"name": "probe_ask", "arguments": {}}));
     assert_eq!(response.error(), (400, -32021));
     assert_eq!(response.last()["error"]["data"]["requiredCapabilities"], json!({"elicitation": {"form": {}}}));
+}
+
+#[test]
+fn what_is_repeated_to_a_client_is_short() {
+    let house = House::of(&["probe"], "");
+    let long = "x".repeat(300);
+    for token in [json!(long), json!(1.5), json!({"a": 1}), json!([1])] {
+        let params =
+            json!({"name": "probe_steps", "arguments": {"count": 1, "ms": 1}, "_meta": {"progressToken": token}});
+        assert_eq!(house.modern("tools/call", params).error(), (400, -32602), "{token}");
+    }
+    let body = json!({"jsonrpc": "2.0", "id": long, "method": "ping"}).to_string();
+    assert_eq!(house.http("POST", "/mcp", &LEGACY_HEADERS, &body).error(), (400, -32600));
+}
+
+#[test]
+fn work_for_a_client_that_left_is_finished_before_the_house_closes() {
+    let mut house = House::of(&["probe"], "");
+    let session = house.session("2025-11-25");
+    let headers = [&LEGACY_HEADERS[..], &[("Mcp-Session-Id", session.as_str())]].concat();
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "probe_sleep", "arguments": {"ms": 1000}}});
+    let stream = send(&house, &headers, &call.to_string());
+    thread::sleep(Duration::from_millis(200));
+    drop(stream);
+    house.signal("-TERM");
+    assert_eq!(house.child.wait().unwrap().code(), Some(0));
+    assert_eq!(outcomes(&house, 1), ["done"]);
+}
+
+#[test]
+fn a_stream_of_an_older_client_does_not_hold_up_the_end() {
+    let mut house = House::of(&["hello"], "");
+    let session = house.session("2025-11-25");
+    let mut stream = house.connect();
+    let headers = [("Accept", "text/event-stream"), ("Mcp-Session-Id", session.as_str())];
+    stream.write_all(house.request("GET", "/mcp", &headers, "").as_bytes()).unwrap();
+    let mut first = [0; 15];
+    stream.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200 OK");
+    let started = std::time::Instant::now();
+    house.signal("-TERM");
+    assert_eq!(house.child.wait().unwrap().code(), Some(0));
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }

@@ -227,6 +227,18 @@ impl House {
         self.http("POST", "/mcp", &headers, &self.body(method, params))
     }
 
+    /// The records, as soon as there are `count` of them.
+    pub fn records(&self, count: usize) -> Vec<Value> {
+        for _ in 0..500 {
+            let records = self.folder.records();
+            if records.len() >= count {
+                return records;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("fewer than {count} records: {:?}", self.folder.records())
+    }
+
     pub fn signal(&self, signal: &str) {
         assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
     }

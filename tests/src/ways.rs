@@ -34,7 +34,7 @@ fn the_same_call_has_the_same_end_on_every_way() {
     let (code, in_process) = house.folder.call("hello_greet", &json!({"nam": "Ana"}));
     assert_eq!(code, 4);
     assert_eq!(text(&over_http), text(&in_process));
-    assert!(text(&over_http).contains("\"name\" is a required property"), "{over_http}");
+    assert!(text(&over_http).contains("('nam' was unexpected)"), "{over_http}");
 
     // A limit.
     let over_http = house.call("probe_spin", json!({}));
@@ -85,9 +85,8 @@ fn every_call_leaves_a_record() {
     house.call("probe_spin", json!({}));
     house.modern("tools/call", json!({"name": "hello_echo", "arguments": {"text": "x"}}));
     house.folder.call("hello_greet", &json!({"name": "Ana"}));
-    house.signal("-TERM");
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    let records = house.folder.records();
+    let mut records = house.records(5);
+    records.sort_by_key(|record| record["way"] == "cli");
     let seen: Vec<_> = records
         .iter()
         .map(|line| (line["way"].as_str().unwrap(), line["tool"].as_str().unwrap(), line["outcome"].as_str().unwrap()))

@@ -52,9 +52,13 @@ pub fn check(house: &HouseArgs) -> anyhow::Result<Checked> {
     let state = StateFolder::open(&folder)?;
     let cache = state.cache()?;
     let digest = sources.digest();
-    let manifest = match cache.load(MANIFEST_KIND, digest) {
-        Some(cached) => Manifest::of_cache(sources, &cached).context("the cached manifest cannot be read")?,
-        None => {
+    let kept = match cache.load(MANIFEST_KIND, digest) {
+        Some(cached) => Manifest::of_cache(sources, &cached),
+        None => Err(sources),
+    };
+    let manifest = match kept {
+        Ok(manifest) => manifest,
+        Err(sources) => {
             let manifest = sources.compile(&program()?, MANIFEST_TASK)?;
             if let Err(error) = cache.save(MANIFEST_KIND, digest, &manifest.to_cache()) {
                 tracing::warn!("the cache cannot be written: {error}");

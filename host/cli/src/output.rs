@@ -1,17 +1,30 @@
 //! Writing for people and for programs. A reader that has gone away is no error.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use tracing_subscriber::EnvFilter;
 
 /// Writes a line to standard output.
 pub fn say(line: &str) {
-    let _reader_gone = writeln!(io::stdout().lock(), "{line}");
+    let mut out = io::stdout().lock();
+    let _reader_gone = writeln!(out, "{}", harmless(line, out.is_terminal()));
 }
 
 /// Writes a line to standard error.
 pub fn complain(line: &str) {
-    let _reader_gone = writeln!(io::stderr().lock(), "{line}");
+    let mut out = io::stderr().lock();
+    let _reader_gone = writeln!(out, "{}", harmless(line, out.is_terminal()));
+}
+
+/// What tools and manifests say must not steer a terminal: on one, control characters are shown as such.
+fn harmless(text: &str, on_terminal: bool) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !on_terminal || !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let shown = text.chars().map(|c| if steers(c) { c.escape_default().to_string() } else { c.to_string() });
+    Cow::Owned(shown.collect())
 }
 
 /// The log goes to standard error.
@@ -27,4 +40,16 @@ pub fn start_log(verbose: u8) {
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_steers_the_terminal() {
+        let text = "a\tb\n\u{1b}[31mred\u{9b}K";
+        assert_eq!(harmless(text, true), "a\tb\n\\u{1b}[31mred\\u{9b}K");
+        assert_eq!(harmless(text, false), text, "programs get what was said");
+    }
 }

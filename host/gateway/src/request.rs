@@ -20,6 +20,8 @@ pub(crate) struct Front {
     pub address: SocketAddr,
     /// Everyone is the same caller until there is authentication.
     pub anonymous: Arc<Caller>,
+    /// Held by every task that works for a client of the older era, who may have gone away.
+    pub working: Arc<()>,
     /// Turns true when the house closes.
     pub closing: tokio::sync::watch::Sender<bool>,
 }
@@ -56,7 +58,7 @@ async fn handle(front: &Arc<Front>, request: Request<Incoming>) -> Result<Respon
             read::check_media(&head.headers)?;
             let body = read::body(body, front.house.limits()).await?;
             let exchange = Arc::clone(&front.face).exchange(message(body));
-            Ok(respond::exchange(exchange).await)
+            Ok(respond::exchange(front, exchange).await)
         }
         Method::GET => Ok(respond::stream(front, message(bytes::Bytes::new()))),
         Method::DELETE => Ok(respond::ended(front.face.end_session(&message(bytes::Bytes::new())))),

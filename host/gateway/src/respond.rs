@@ -101,9 +101,9 @@ pub(crate) fn refuse(refusal: &Refusal) -> Response<Body> {
 }
 
 /// Works on an exchange: plain JSON if the answer is all there is to say, a stream if something comes first.
-pub(crate) async fn exchange(mut exchange: Exchange) -> Response<Body> {
+pub(crate) async fn exchange(front: &Front, mut exchange: Exchange) -> Response<Body> {
     if exchange.outlives_client {
-        return detached(exchange).await;
+        return detached(exchange, Arc::clone(&front.working)).await;
     }
     match step(&mut exchange).await {
         (early, Some(answer)) if early.is_empty() => reply(answer),
@@ -116,7 +116,7 @@ pub(crate) async fn exchange(mut exchange: Exchange) -> Response<Body> {
 }
 
 /// The same for an exchange that goes on when its client is gone: all of it runs in a task of its own.
-async fn detached(mut exchange: Exchange) -> Response<Body> {
+async fn detached(mut exchange: Exchange, working: Arc<()>) -> Response<Body> {
     let (plain, is_plain) = oneshot::channel();
     let (sender, frames) = mpsc::channel(FRAMES_MAX);
     tokio::spawn(async move {
@@ -127,6 +127,7 @@ async fn detached(mut exchange: Exchange) -> Response<Body> {
                 drive(exchange, first, sender).await;
             }
         }
+        drop(working);
     });
     match is_plain.await {
         Ok(answer) => reply(answer),

@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
@@ -29,6 +30,9 @@ const HEADERS_MAX: usize = 64;
 const HEADER_BYTES_MAX: usize = 16 << 10;
 /// After an error of `accept` (mostly: no file descriptors left) wait a little instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const DRAIN_PAUSE: Duration = Duration::from_millis(5);
+/// How long sent data may stay unread (TCP_USER_TIMEOUT, RFC 5482).
+const UNREAD_MAX: Duration = Duration::from_secs(30);
 
 impl Server {
     /// Binds the address of the plan.
@@ -37,7 +41,8 @@ impl Server {
         let address = listener.local_addr()?;
         let connections = Arc::new(Semaphore::new(house.limits().connections_max));
         let anonymous = Arc::new(Caller::anonymous_loopback());
-        let front = Front { house, face, address, anonymous, closing: watch::Sender::new(false) };
+        let front =
+            Front { house, face, address, anonymous, working: Arc::new(()), closing: watch::Sender::new(false) };
         Ok(Self { listener, front: Arc::new(front), connections })
     }
 
@@ -76,7 +81,13 @@ impl Server {
         self.front.closing.send_replace(true);
         drop(self.listener);
         let time = Duration::from_millis(self.front.house.limits().drain_ms_max.into());
-        tokio::time::timeout(time, graceful.shutdown()).await.is_ok()
+        let done = async {
+            graceful.shutdown().await;
+            while Arc::strong_count(&self.front.working) > 1 {
+                tokio::time::sleep(DRAIN_PAUSE).await;
+            }
+        };
+        tokio::time::timeout(time, done).await.is_ok()
     }
 
     fn connection(
@@ -95,6 +106,8 @@ impl Server {
     > {
         // Without this a small answer waits up to 40 ms for the client's acknowledgement.
         stream.set_nodelay(true).ok()?;
+        // A client that does not read what it asked for loses its connection.
+        SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD_MAX)).ok()?;
         let front = Arc::clone(&self.front);
         let service = service_fn(move |request| {
             let front = Arc::clone(&front);

@@ -45,7 +45,7 @@ pub enum CallError {
     /// There is no such tool here for this caller; a denial looks the same.
     UnknownTool,
     /// The arguments are not what the tool takes.
-    Arguments(Vec<String>),
+    Arguments(String),
     /// The line is full; the same call may work in this many milliseconds.
     Busy { retry_after_ms: u32, bound: u64 },
     /// The cell went past a limit, whose bound is in the unit of its field in the manifest.
@@ -120,8 +120,8 @@ impl House {
     }
 }
 
-fn check_arguments(tool: &LoadedTool, arguments: &str) -> Result<(), Vec<String>> {
-    let value = json::parse(arguments).map_err(|error| vec![format!("the arguments are not JSON: {error}")])?;
+fn check_arguments(tool: &LoadedTool, arguments: &str) -> Result<(), String> {
+    let value = json::parse(arguments).map_err(|error| format!("they are not JSON: {error}"))?;
     tool.input.check(&value)
 }
 
@@ -156,7 +156,7 @@ fn check_structured(tool: &LoadedTool, result: &ToolResult) -> Result<(), String
     }
     match tool.output.as_ref().map_or(Ok(()), |schema| schema.check(&value)) {
         Err(wrong) if !result.is_error => {
-            Err(format!("gave structured content that does not fit its own output schema: {}", wrong.join("; ")))
+            Err(format!("gave structured content that does not fit its own output schema: {wrong}"))
         }
         _ => Ok(()),
     }
@@ -203,7 +203,7 @@ impl CallError {
                 tracing::warn!(tool = %tool.subject, "{seen}\n{trace}");
                 Self::Bundle(seen)
             }
-            CellError::Refused(Refusal::InvalidArguments(why)) => Self::Arguments(vec![why]),
+            CellError::Refused(Refusal::InvalidArguments(why)) => Self::Arguments(why),
             CellError::Refused(Refusal::Failed(why)) => Self::Declined(why),
             CellError::Refused(Refusal::UnknownTool) => {
                 Self::Bundle(format!("{} does not know the tool that it listed", bundle.name))
@@ -238,10 +238,10 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownTool => f.write_str("there is no such tool here"),
-            Self::Arguments(wrong) => write!(f, "the arguments do not fit this tool: {}", wrong.join("; ")),
+            Self::Arguments(wrong) => write!(f, "the arguments do not fit this tool: {wrong}"),
             Self::Busy { retry_after_ms, bound } => write!(
                 f,
-                "too many calls are running, and {bound} are waiting (queueMax): try again in {retry_after_ms} ms"
+                "too many calls are running, and as many as may (queueMax = {bound}) are waiting, or waited too long: try again in {retry_after_ms} ms"
             ),
             Self::Limit(limit, bound) => {
                 let what = match limit {

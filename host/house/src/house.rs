@@ -100,7 +100,7 @@ impl House {
     }
 
     /// Closes the house. An error means that calls were answered whose records are not on disk.
-    pub fn close(self) -> Result<(), RecorderError> {
+    pub fn close(&self) -> Result<(), RecorderError> {
         self.recorder.close()
     }
 

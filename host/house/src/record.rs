@@ -2,7 +2,7 @@
 //! take its place.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ pub struct RecorderError(String);
 /// Appends lines from a thread of its own. What is recorded within a few milliseconds is written together.
 pub(crate) struct Recorder {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -94,26 +94,33 @@ impl Recorder {
         let shared = Arc::new(Shared { queue: Mutex::default(), news: Condvar::new(), failed: OnceLock::new() });
         let ours = Arc::clone(&shared);
         let thread = thread::Builder::new().name("certosa-records".to_owned()).spawn(move || write(log, &ours))?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
     /// Writes what is left and says whether everything was written.
-    pub(crate) fn close(mut self) -> Result<(), RecorderError> {
+    pub(crate) fn close(&self) -> Result<(), RecorderError> {
         self.finish();
         self.check()
     }
 
-    fn finish(&mut self) {
-        self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+    fn finish(&self) {
+        self.shared.lock().closed = true;
         self.shared.news.notify_one();
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _panicked = thread.join();
         }
     }
 
     /// Whether calls can be recorded at all. If not, none may run.
     pub(crate) fn check(&self) -> Result<(), RecorderError> {
-        self.shared.failed.get().map_or(Ok(()), |error| Err(error.clone()))
+        if let Some(error) = self.shared.failed.get() {
+            return Err(error.clone());
+        }
+        // A slow disk is waited for by those who come next; only an error of the disk is final.
+        match self.shared.lock().bytes.len() > QUEUE_BYTES_MAX {
+            true => Err(RecorderError("more is recorded than the disk takes at the moment".to_owned())),
+            false => Ok(()),
+        }
     }
 
     /// Takes note of a call and its value.
@@ -131,11 +138,9 @@ impl Drop for Recorder {
 
 impl Shared {
     fn push(&self, line: &Line<'_>) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.lock();
         let was_empty = queue.bytes.is_empty();
-        if queue.bytes.len() > QUEUE_BYTES_MAX {
-            self.fail("more is recorded than the disk takes");
-        } else if let Err(error) = serde_json::to_writer(&mut queue.bytes, line) {
+        if let Err(error) = serde_json::to_writer(&mut queue.bytes, line) {
             self.fail(&error.to_string());
         } else {
             queue.bytes.push(b'\n');
@@ -144,6 +149,10 @@ impl Shared {
         if was_empty {
             self.news.notify_one();
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fail(&self, why: &str) {
@@ -156,7 +165,7 @@ impl Shared {
 fn write(mut log: impl Write, shared: &Shared) {
     let mut batch = Vec::new();
     loop {
-        let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = shared.lock();
         while queue.bytes.is_empty() && !queue.closed {
             queue = shared.news.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
@@ -164,7 +173,7 @@ fn write(mut log: impl Write, shared: &Shared) {
         if !closed {
             drop(queue);
             thread::sleep(GATHER);
-            queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue = shared.lock();
         }
         std::mem::swap(&mut batch, &mut queue.bytes);
         drop(queue);

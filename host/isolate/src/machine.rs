@@ -80,7 +80,13 @@ impl Machine {
         // SAFETY: both callers pass what our own child process compiled, or what the cache kept under a MAC
         // whose key only this user can read; wasmtime checks the engine's version and settings.
         let component = unsafe { Component::deserialize(&self.engine, code) };
-        let component = component.map_err(|error| ImageError::Code(format!("{error:#}")))?;
+        let component = component.map_err(|error| match format!("{error:#}") {
+            why if why.contains("pooling allocator") => ImageError::World(format!(
+                "it starts with more than any cell here may have ({}): see memoryMibMax",
+                error.root_cause()
+            )),
+            why => ImageError::Code(why),
+        })?;
         let linked = self.linker.instantiate_pre(&component).and_then(BundlePre::new);
         let bundle = linked.map_err(|error| ImageError::World(format!("{error:#}")))?;
         Ok(Image { bundle })

@@ -89,9 +89,8 @@ impl Sources {
         let mut columns = columns.split('-');
         let first = columns.next()?.parse::<usize>().ok()?;
         let last = columns.next().and_then(|column| column.parse().ok()).unwrap_or(first + 1);
-        let text = self.text(FilePath::new(file)).lines().nth(row.checked_sub(1)?).unwrap_or("").to_owned();
-        let place =
-            Place { file: file.to_owned(), line: row, column: first, width: last.saturating_sub(first).max(1), text };
+        let text = self.text(FilePath::new(file)).lines().nth(row.checked_sub(1)?).unwrap_or("");
+        let place = Place::new(file, row, first.max(1), last.saturating_sub(first), text);
         Some(Problem::new(message).at(Some(place)))
     }
 }

@@ -39,10 +39,16 @@ impl Manifest {
     }
 
     /// Takes up what [`Manifest::to_cache`] returned for the same sources.
-    pub fn of_cache(sources: Sources, cached: &[u8]) -> Option<Self> {
-        let (length, rest) = cached.split_first_chunk()?;
-        let (name, message) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        Some(Self { sources, constant: str::from_utf8(name).ok()?.to_owned(), message: message.to_owned() })
+    pub fn of_cache(sources: Sources, cached: &[u8]) -> Result<Self, Sources> {
+        let parse = || {
+            let (length, rest) = cached.split_first_chunk()?;
+            let (name, message) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            Some((str::from_utf8(name).ok()?.to_owned(), message.to_owned()))
+        };
+        match parse() {
+            Some((constant, message)) => Ok(Self { sources, constant, message }),
+            None => Err(sources),
+        }
     }
 
     /// What spares the compiler the next time the sources are the same.

@@ -90,7 +90,9 @@ impl Check<'_> {
     }
 
     fn refuse(&mut self, path: &Path, message: &str, found: impl Into<String>, expected: impl Into<String>) {
-        self.problems.push(self.manifest.problem(path, message).found(found).expected(expected));
+        if self.problems.len() <= Problems::MAX {
+            self.problems.push(self.manifest.problem(path, message).found(found).expected(expected));
+        }
     }
 
     /// The text at `path`, if it is UTF-8.
@@ -304,7 +306,7 @@ impl Check<'_> {
     }
 
     fn house_limits(&mut self, path: &Path, said: house_limits::Reader<'_>) -> Option<HouseLimits> {
-        let cells = self.bound(&path.field("cellsMax"), said.get_cells_max(), 1, 10_000);
+        let cells = self.bound(&path.field("cellsMax"), said.get_cells_max(), 1, 4_096);
         let stack = self.bound(&path.field("stackKibMax"), said.get_stack_kib_max(), 64, 8_192);
         let request = self.bound(&path.field("requestKibMax"), said.get_request_kib_max(), 1, 65_536);
         let connections = self.bound(&path.field("connectionsMax"), said.get_connections_max(), 1, 100_000);

@@ -22,15 +22,32 @@ pub struct Place {
     pub column: usize,
     /// How many characters of the line are meant; at least 1.
     pub width: usize,
-    /// The line itself.
+    /// The line itself, or the part of a long one around the place.
     #[serde(skip)]
     pub text: String,
+    /// Where in `text` the place begins, counted from 0.
+    #[serde(skip)]
+    pub indent: usize,
 }
+
+const SHOWN_BEFORE: usize = 120;
+const SHOWN_AFTER: usize = 120;
 
 /// Everything that is wrong, in the order of the text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Problems(Vec<Problem>);
+
+impl Place {
+    /// The place at `column` of `line`, `width` characters wide.
+    pub(crate) fn new(file: &str, line: usize, column: usize, width: usize, text: &str) -> Self {
+        let start = (column - 1).saturating_sub(SHOWN_BEFORE);
+        let text: String = text.chars().skip(start).take(SHOWN_BEFORE + SHOWN_AFTER).collect();
+        let indent = column - 1 - start;
+        let width = width.min(text.chars().count().saturating_sub(indent)).max(1);
+        Self { file: file.to_owned(), line, column, width, text, indent }
+    }
+}
 
 impl Problem {
     pub fn new(message: impl Into<String>) -> Self {
@@ -54,10 +71,18 @@ impl Problem {
 }
 
 impl Problems {
+    /// No more are collected than anybody reads.
+    pub(crate) const MAX: usize = 100;
+
     /// At least one problem is what makes this an error.
     pub fn new(mut problems: Vec<Problem>) -> Option<Self> {
+        let more = problems.len().saturating_sub(Self::MAX);
+        problems.truncate(Self::MAX);
         problems.sort_by_key(|p| p.place.as_ref().map(|place| (place.file.clone(), place.line, place.column)));
         problems.dedup();
+        if more > 0 {
+            problems.push(Problem::new(format!("and {more} more problems")));
+        }
         (!problems.is_empty()).then_some(Self(problems))
     }
 
@@ -91,9 +116,8 @@ impl fmt::Display for Problem {
                 let margin = " ".repeat(number.len());
                 writeln!(f, " {margin} |")?;
                 writeln!(f, " {number} | {}", place.text)?;
-                let indent: String =
-                    place.text.chars().take(place.column - 1).map(|c| if c == '\t' { c } else { ' ' }).collect();
-                write!(f, " {margin} | {indent}{}", "^".repeat(place.width))?;
+                let indent = place.text.chars().take(place.indent).map(|c| if c == '\t' { c } else { ' ' });
+                write!(f, " {margin} | {}{}", indent.collect::<String>(), "^".repeat(place.width))?;
             }
         }
         if let Some(found) = &self.found {

@@ -151,6 +151,7 @@ fn references(shown: &str, text: &str, from: &FilePath, depth: usize) -> Result<
         match target(name, from, is_import) {
             Ok(None) => {}
             Ok(Some(path)) => wanted.push(Wanted { path, depth, is_text: is_import, named: Some(named) }),
+            Err(_) if problems.len() > Problems::MAX => {}
             Err(message) => problems.push(
                 named.say(message).found(name.text).expected("a path in the manifest's folder, relative to this file"),
             ),

@@ -98,13 +98,8 @@ pub(crate) fn place(file: &str, text: &str, start: usize, end: usize) -> Place {
     let line_text = text.get(line_start..).unwrap_or("").lines().next().unwrap_or("");
     let column = before.get(line_start..).unwrap_or("").chars().count() + 1;
     let meant = text.get(start..end).unwrap_or("").lines().next().unwrap_or("");
-    Place {
-        file: file.to_owned(),
-        line: before.matches('\n').count() + 1,
-        column,
-        width: meant.chars().count().max(1),
-        text: line_text.to_owned(),
-    }
+    let line = before.matches('\n').count() + 1;
+    Place::new(file, line, column, meant.chars().count(), line_text)
 }
 
 #[cfg(test)]
@@ -126,7 +121,7 @@ const house :C.Manifest = (
 
     fn found(path: &Path) -> (usize, usize, String) {
         let place = locate("m", TEXT, "house", path).unwrap();
-        let meant = place.text.chars().skip(place.column - 1).take(place.width).collect();
+        let meant = place.text.chars().skip(place.indent).take(place.width).collect();
         (place.line, place.column, meant)
     }
 

@@ -74,7 +74,7 @@ impl<'a> Envelope<'a> {
         let id = wire.id.map(RawValue::get);
         let refuse = |why: &str, id: Option<&str>| Err(Malformed::NotRequest(why.to_owned(), id.map(str::to_owned)));
         if id.is_some_and(|id| !is_id(id)) {
-            return refuse("an id is a string or an integer, and not null", None);
+            return refuse("an id is a string or an integer of at most 256 bytes, and not null", None);
         }
         if wire.jsonrpc.as_deref() != Some("2.0") {
             return refuse("\"jsonrpc\" is not \"2.0\"", id);
@@ -98,10 +98,15 @@ impl<'a> Envelope<'a> {
     }
 }
 
-fn is_id(id: &str) -> bool {
+/// Ids and progress tokens are repeated in what we send, so they are short.
+pub(crate) const ID_BYTES_MAX: usize = 256;
+
+/// A string or an integer, of at most 256 bytes as it is written.
+pub(crate) fn is_id(id: &str) -> bool {
     let digits = id.strip_prefix('-').unwrap_or(id);
-    (id.starts_with('"') && serde_json::from_str::<String>(id).is_ok())
-        || (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+    id.len() <= ID_BYTES_MAX
+        && ((id.starts_with('"') && serde_json::from_str::<String>(id).is_ok())
+            || (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())))
 }
 
 /// A response with the result `write` writes.

@@ -118,6 +118,9 @@ impl Request<'_> {
         let Some(name) = self.params.name.as_deref() else {
             return self.invalid("tools/call needs \"name\"");
         };
+        if self.token().is_some_and(|token| !rpc::is_id(token)) {
+            return self.invalid("a progressToken is a string or an integer of at most 256 bytes");
+        }
         let arguments = self.params.arguments.map_or("{}", RawValue::get);
         if self.era == Era::Modern
             && let Err(why) = self.check_headers(name, arguments)
@@ -187,10 +190,9 @@ impl Request<'_> {
         (Hearing { progress, log: self.log, events: Some(sender) }, Some(receiver))
     }
 
-    /// The text of the progress token: a string or a number.
+    /// The text of the progress token.
     fn token(&self) -> Option<&str> {
-        let token = self.params.meta.as_ref()?.progress_token?.get();
-        token.starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit()).then_some(token)
+        Some(self.params.meta.as_ref()?.progress_token?.get())
     }
 
     fn answers(&self) -> Result<Vec<CellAnswer>, String> {

@@ -30,7 +30,9 @@ pub fn run(args: &Serve, format: Output) -> anyhow::Result<Exit> {
         let server = Server::bind(Arc::clone(&house), face).await;
         let server = server.with_context(|| format!("cannot listen on {listen}"))?;
         announce(&house, &server, format);
-        if server.run(stop_signal()?).await {
+        let finished = server.run(stop_signal()?).await;
+        house.close()?;
+        if finished {
             return Ok(Exit::Done);
         }
         output::complain("some calls did not finish within drainMsMax and were ended");
