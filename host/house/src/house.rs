@@ -127,10 +127,7 @@ impl<'a> RouteView<'a> {
 
     /// The tools that `caller` may call here, by name. It is the decision of the call, asked beforehand.
     pub fn tools(self, caller: &'a Caller) -> impl Iterator<Item = ToolView<'a>> {
-        self.all_tools().filter(move |tool| {
-            let target = Target { route: self.plan(), tool: tool.subject };
-            decide(&self.house.plan, caller, &target).is_ok()
-        })
+        self.all_tools().filter(move |tool| self.shows(caller, tool.subject))
     }
 
     /// All tools that have a name here, by name, whoever may call them. For the house's own preparations;
@@ -145,11 +142,12 @@ impl<'a> RouteView<'a> {
 
     /// The tool that is called `name` here, if `caller` may call it.
     pub fn tool(self, caller: &Caller, name: &str) -> Option<ToolView<'a>> {
-        let (place, bundle, tool) = self.places(name).find(|(_, _, tool)| {
-            let target = Target { route: self.plan(), tool: &tool.subject };
-            decide(&self.house.plan, caller, &target).is_ok()
-        })?;
+        let (place, bundle, tool) = self.places(name).find(|(_, _, tool)| self.shows(caller, &tool.subject))?;
         Some(ToolView { name: &place.0, bundle: &bundle.name, subject: &tool.subject, tool: &tool.tool })
+    }
+
+    fn shows(self, caller: &Caller, tool: &Subject) -> bool {
+        decide(&self.house.plan, caller, &Target { route: self.plan(), tool }).is_ok()
     }
 
     /// The tools that are called `name` here. Nothing is decided yet.

@@ -6,15 +6,13 @@ use std::borrow::Cow;
 
 use crate::SESSION_HEADER;
 use crate::exchange::{Answer, Kind, Message};
-use crate::face::{Face, Received, invalid, unknown_method};
+use crate::face::{Face, Received, invalid};
 use crate::headers;
 use crate::modern::server_info;
 use crate::rpc::{self, Code, response};
 use crate::sessions::Open;
 use crate::tools::{Era, Params, Request};
-use crate::versions::negotiate;
-
-const CAPABILITIES: &str = r#"{"tools":{},"prompts":{},"resources":{},"logging":{}}"#;
+use crate::versions::{CAPABILITIES, negotiate};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -73,12 +71,7 @@ pub(crate) async fn answer(received: Received<'_>, params: Params<'_>) -> Answer
             }
             Err(why) => request.invalid(&why),
         },
-        "tools/list" => request.list(),
-        "tools/call" => call(&session, request).await,
-        "prompts/list" => nothing(&request, "prompts"),
-        "resources/list" => nothing(&request, "resources"),
-        "resources/templates/list" => nothing(&request, "resourceTemplates"),
-        method => unknown_method(id, method, Kind::Result),
+        method => cancellable(&session, request, method).await,
     }
 }
 
@@ -132,18 +125,14 @@ fn initialize(received: &Received<'_>) -> Answer {
     Answer::Reply { kind: Kind::Result, body, session: Some(session) }
 }
 
-/// A call that `notifications/cancelled` can end.
-async fn call(session: &Open<'_>, request: Request<'_>) -> Answer {
+/// A request that `notifications/cancelled` can end.
+async fn cancellable(session: &Open<'_>, request: Request<'_>, method: &str) -> Answer {
     let Some(running) = session.begin(request.id) else {
         return request.invalid("a request with this id is running already, or too many are");
     };
     tokio::select! {
         biased;
         () = running.cancelled() => Answer::Cancelled,
-        answer = request.call() => answer,
+        answer = request.answer(method) => answer,
     }
-}
-
-fn nothing(request: &Request<'_>, what: &str) -> Answer {
-    request.result(|body| body.extend_from_slice(format!(r#""{what}":[]"#).as_bytes()))
 }

@@ -2,13 +2,11 @@
 //! sender can do, and repeats in headers what the network may want to know.
 
 use crate::exchange::{Answer, Kind};
-use crate::face::{Received, invalid, unknown_method};
+use crate::face::{Received, invalid};
 use crate::headers;
 use crate::rpc::{self, Code};
 use crate::tools::{CACHE_HINTS, Era, Params, Request};
-use crate::versions::{MODERN, SUPPORTED};
-
-const CAPABILITIES: &str = r#"{"tools":{},"prompts":{},"resources":{},"logging":{}}"#;
+use crate::versions::{CAPABILITIES, MODERN, SUPPORTED};
 
 pub(crate) async fn answer(received: Received<'_>, params: Params<'_>) -> Answer {
     let Some(id) = received.envelope.id else {
@@ -33,12 +31,7 @@ pub(crate) async fn answer(received: Received<'_>, params: Params<'_>) -> Answer
     };
     match &*received.envelope.method {
         "server/discover" => discover(&request),
-        "tools/list" => request.list(),
-        "tools/call" => request.call().await,
-        "prompts/list" => nothing(&request, "prompts"),
-        "resources/list" => nothing(&request, "resources"),
-        "resources/templates/list" => nothing(&request, "resourceTemplates"),
-        method => unknown_method(id, method, Kind::UnknownMethod),
+        method => request.answer(method).await,
     }
 }
 
@@ -76,11 +69,6 @@ fn discover(request: &Request<'_>) -> Answer {
         );
         body.extend_from_slice(text.as_bytes());
     })
-}
-
-/// Bundles have tools so far; of everything else a house has none.
-fn nothing(request: &Request<'_>, what: &str) -> Answer {
-    request.result(|body| body.extend_from_slice(format!(r#"{CACHE_HINTS}"{what}":[]"#).as_bytes()))
 }
 
 pub(crate) fn server_info() -> String {

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use crate::exchange::{Answer, Kind, Outbox};
-use crate::face::Face;
+use crate::face::{Face, unknown_method};
 use crate::headers;
 use crate::render;
 use crate::rpc::{self, Code, response};
@@ -97,13 +97,23 @@ pub(crate) const CACHE_HINTS: &str = r#""ttlMs":60000,"cacheScope":"private","#;
 const EVENTS_MAX: usize = 512;
 
 impl Request<'_> {
-    pub(crate) fn list(&self) -> Answer {
+    /// Answers the methods that both eras have.
+    pub(crate) async fn answer(self, method: &str) -> Answer {
+        match method {
+            "tools/list" => self.list(),
+            "tools/call" => self.call().await,
+            "prompts/list" => self.empty_list("prompts"),
+            "resources/list" => self.empty_list("resources"),
+            "resources/templates/list" => self.empty_list("resourceTemplates"),
+            method => unknown_method(self.id, method, self.refusal(Kind::UnknownMethod)),
+        }
+    }
+
+    fn list(&self) -> Answer {
         let mut failed = None;
         let body = response(self.id, |body| {
             body.extend_from_slice(self.opening().as_bytes());
-            if self.era == Era::Modern {
-                body.extend_from_slice(CACHE_HINTS.as_bytes());
-            }
+            body.extend_from_slice(self.cache_hints().as_bytes());
             let cursor = self.params.cursor.as_deref();
             failed = self.face.catalog.write_page(self.route, self.caller, cursor, body).err();
             body.push(b'}');
@@ -114,7 +124,11 @@ impl Request<'_> {
         }
     }
 
-    pub(crate) async fn call(self) -> Answer {
+    fn empty_list(&self, what: &str) -> Answer {
+        self.result(|body| body.extend_from_slice(format!(r#"{}"{what}":[]"#, self.cache_hints()).as_bytes()))
+    }
+
+    async fn call(self) -> Answer {
         let Some(name) = self.params.name.as_deref() else {
             return self.invalid("tools/call needs \"name\"");
         };
@@ -263,6 +277,10 @@ impl Request<'_> {
         Answer::reply(Kind::Result, body)
     }
 
+    fn cache_hints(&self) -> &'static str {
+        if self.era == Era::Modern { CACHE_HINTS } else { "" }
+    }
+
     /// How a result begins: the modern era says that it is complete.
     fn opening(&self) -> &'static str {
         match self.era {
@@ -285,7 +303,7 @@ impl Request<'_> {
     }
 
     /// In the older era errors of a method travel like results.
-    pub(crate) fn refusal(&self, kind: Kind) -> Kind {
+    fn refusal(&self, kind: Kind) -> Kind {
         if self.era == Era::Modern { kind } else { Kind::Result }
     }
 

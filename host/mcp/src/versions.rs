@@ -9,6 +9,9 @@ pub const LEGACY: [&str; 2] = ["2025-11-25", "2025-06-18"];
 /// All versions, as `server/discover` and errors name them.
 pub(crate) const SUPPORTED: &str = r#"["2026-07-28","2025-11-25","2025-06-18"]"#;
 
+/// What a house offers, in both eras. Of prompts and resources it has none yet, and says so when asked.
+pub(crate) const CAPABILITIES: &str = r#"{"tools":{},"prompts":{},"resources":{},"logging":{}}"#;
+
 /// The version that a client of the older era gets: its own, if we speak it, or else our newest.
 pub(crate) fn negotiate(wanted: &str) -> &'static str {
     LEGACY.into_iter().find(|version| *version == wanted).unwrap_or(LEGACY[0])
