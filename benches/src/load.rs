@@ -51,6 +51,18 @@ impl Load {
     }
 }
 
+/// One call on a connection of its own.
+pub(crate) fn one_call(address: &str) -> Done<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(request(address, 1).as_bytes()).await?;
+        let mut buffer = vec![0; 64 << 10];
+        let answer = answer(&mut stream, &mut buffer).await?;
+        if answer.contains(&text(1)) { Ok(()) } else { Err(answer.to_owned().into()) }
+    })
+}
+
 async fn connection(address: String, ids: Arc<AtomicU64>, from: Instant, until: Instant) -> Result<Vec<u64>, String> {
     let mut stream = TcpStream::connect(&address).await.map_err(|error| error.to_string())?;
     stream.set_nodelay(true).map_err(|error| error.to_string())?;

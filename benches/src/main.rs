@@ -9,8 +9,11 @@ mod load;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Instant;
 
 use load::{Figures, Load};
+
+const STARTS: usize = 9;
 
 type Done<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -49,7 +52,8 @@ fn bench(args: &[String]) -> Done<()> {
     let here = std::env::current_exe()?;
     let folder = here.parent().ok_or("no folder")?;
     let manifest = manifest(folder)?;
-    let house = Server::start(pinned(&folder.join("certosa")).args(["serve", "-o", "json"]).arg(manifest))?;
+    start(folder, &manifest)?;
+    let house = Server::start(pinned(&folder.join("certosa")).args(["serve", "-o", "json"]).arg(&manifest))?;
     let floor = Server::start(pinned(&here).arg("floor"))?;
     let load = Load { connections: usize::try_from(connections)?, seconds };
     tell(&format!("{connections} connections, {seconds} s a round, {rounds} rounds, one processor for each side"));
@@ -72,6 +76,25 @@ fn bench(args: &[String]) -> Done<()> {
     tell(&format!("floor  {floor}"));
     tell(&format!("house  {house}"));
     tell(&format!("ratio  {:.3} of the floor", house.per_second / floor.per_second));
+    Ok(())
+}
+
+/// From starting the process, with a warm cache, to the answer of its first call.
+fn start(folder: &Path, manifest: &Path) -> Done<()> {
+    let mut times_ms = Vec::new();
+    let mut resident_mib = 0;
+    for _ in 0..=STARTS {
+        let started = Instant::now();
+        let house = Server::start(Command::new(folder.join("certosa")).args(["serve", "-o", "json"]).arg(manifest))?;
+        load::one_call(&house.address)?;
+        times_ms.push(started.elapsed().as_millis());
+        resident_mib = house.resident_mib()?;
+    }
+    // The first one may have had to compile.
+    let mut warm = times_ms.split_off(1);
+    warm.sort_unstable();
+    let median = warm.get(STARTS / 2).copied().unwrap_or_default();
+    tell(&format!("start to first answer {median} ms (median of {STARTS}), then {resident_mib} MiB resident"));
     Ok(())
 }
 
