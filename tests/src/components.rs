@@ -182,3 +182,12 @@ fn inspect_tells_what_a_component_is() {
     assert_eq!(folder.run(&["inspect", "manifest.capnp"]).code, 3);
     assert_eq!(folder.run(&["inspect", "missing.wasm"]).code, 6);
 }
+
+#[test]
+fn an_oversized_component_is_refused_by_its_size() {
+    let folder = Folder::new(&bundles(&["hello"], ""));
+    fs::File::create(folder.path("hello.wasm")).unwrap().set_len((128 << 20) + 1).unwrap();
+    let ran = folder.run(&["check"]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.stderr.contains("larger than 128 MiB"), "{ran:?}");
+}
