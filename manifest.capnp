@@ -24,7 +24,13 @@ const house :Certosa.Manifest = (
   ],
 
   routes = [
-    # Every tool, for everybody on this machine.
-    (path = "/mcp", tools = ["bundle/**"], callers = ["anonymous/loopback"]),
+    # Everything, for everybody on this machine.
+    (
+      path = "/mcp",
+      tools = ["bundle/**"],
+      prompts = ["bundle/**"],
+      resources = ["bundle/**"],
+      callers = ["anonymous/loopback"],
+    ),
   ],
 );

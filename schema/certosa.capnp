@@ -38,6 +38,30 @@ struct Manifest {
 
   limits @3 :HouseLimits;
   # Bounds of the house as a whole. The defaults suit a small machine.
+
+  tls @4 :Tls;
+  # Encrypts connections (TLS 1.2 and 1.3) and offers HTTP/2 beside HTTP/1.1. Left out: plain HTTP/1.1.
+
+  telemetry @5 :Telemetry;
+  # Where to send what the house sees. `/metrics` is always there, for those who may reach the port.
+}
+
+struct Tls {
+  # A certificate and its key, in PEM. Both files are looked at every second: a new pair serves new
+  # connections, open ones go on, and a pair that cannot be used changes nothing and is logged.
+  # Paths are absolute, or relative to the manifest's folder.
+
+  certificate @0 :Text;
+  # The certificate, followed by those of the authorities up to the root. Example: "tls/fullchain.pem"
+
+  key @1 :Text;
+  # The private key (PKCS #8, PKCS #1 or SEC1). Example: "tls/key.pem"
+}
+
+struct Telemetry {
+  otlp @0 :Text;
+  # A collector of OpenTelemetry traces (OTLP over HTTP, protobuf): one span for each call, under the
+  # caller's `traceparent` where it sent one. Example: "http://127.0.0.1:4318/v1/traces". Left out: none.
 }
 
 struct Bundle {
@@ -98,20 +122,28 @@ struct Route {
 
   path @0 :Text = "/mcp";
   # The path of the endpoint, exactly as the client sends it: `/`, then segments out of
-  # `A-Z a-z 0-9 . _ ~ -`. `/health` and `/ready` belong to the house.
+  # `A-Z a-z 0-9 . _ ~ -`. `/health`, `/ready` and `/metrics` belong to the house.
 
   tools @1 :List(Text);
   # Patterns of the tools that this route shows. A tool is the subject `bundle/NAME/TOOL`; in a pattern
   # `*` stands for one whole segment and `**`, last only, for one or more.
   # Examples: "bundle/**" (every tool), "bundle/hello/**" (one bundle), "bundle/hello/greet" (one tool).
 
+  prompts @4 :List(Text);
+  # Patterns of the prompts that this route shows: the subject `bundle/NAME/PROMPT`, as for tools.
+
+  resources @5 :List(Text);
+  # Patterns of the resources and templates that this route shows: the subject `bundle/NAME/RESOURCE`, where
+  # RESOURCE is the name that the bundle gave it, not its URI.
+
   callers @2 :List(Text);
   # Patterns of the callers who may use this route. Without authentication the caller is
   # `anonymous/loopback`.
 
   toolNames @3 :ToolNames = prefixed;
-  # How tools are called here. `bare` drops the bundle's name: pleasant for one bundle, and refused
-  # when two bundles on the route have a tool of the same name.
+  # How tools and prompts are called here. `bare` drops the bundle's name: pleasant for one bundle. When two
+  # bundles on the route have a tool of the same name, the one that is declared later is hidden, and
+  # `certosa check` and the start of the house say so.
 
   enum ToolNames {
     prefixed @0;   # bundle_tool: hello_greet

@@ -13,5 +13,5 @@ const house :Certosa.Manifest = (
     (name = "hello", file = "hello.wasm"),
     (name = "jq", file = "jq.wasm"),
   ],
-  routes = [(path = "/mcp", tools = ["bundle/**"], callers = ["anonymous/loopback"], toolNames = bare)],
+  routes = [(path = "/mcp", tools = ["bundle/**"], prompts = ["bundle/**"], resources = ["bundle/**"], callers = ["anonymous/loopback"], toolNames = bare)],
 );

@@ -8,4 +8,4 @@ pub mod certosa_capnp {
     include!(concat!(env!("OUT_DIR"), "/certosa_capnp.rs"));
 }
 
-pub use certosa_capnp::{bundle, cell_limits, house_limits, manifest, route};
+pub use certosa_capnp::{bundle, cell_limits, house_limits, manifest, route, telemetry, tls};

@@ -1,7 +1,86 @@
 //! Tools that need something from the client before they can finish.
 
 use certosa_sdk::serde_json::{Value, json};
-use certosa_sdk::{Askable, Call, Content, Form, Outcome, Question, QuestionKind, Questions, ToolResult, tool};
+use certosa_sdk::{Askable, Call, Outcome, Question, QuestionKind, Questions, tool};
+
+use crate::tools::text;
+use crate::{answered, form, form_of};
+
+/// Asks the client's model.
+#[tool]
+pub fn test_sampling(
+    call: &Call,
+    /// The prompt to send to the model.
+    prompt: String,
+) -> Outcome {
+    match call.answer::<Value>("sample") {
+        Some(answer) => text(&format!("LLM response: {}", answer["content"]["text"].as_str().unwrap_or_default())),
+        None => ask(vec![sample("sample", &prompt, 100)], None),
+    }
+}
+
+/// Asks the person for a name and an address.
+#[tool]
+pub fn test_elicitation(
+    call: &Call,
+    /// The message to show to the person.
+    message: String,
+) -> Outcome {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "username": {"type": "string", "description": "User's response"},
+            "email": {"type": "string", "description": "User's email address"},
+        },
+        "required": ["username", "email"],
+    });
+    match call.answer::<Value>("user") {
+        Some(answer) => text(&format!("User response: action: {}, content: {}", action(&answer), answer["content"])),
+        None => ask(vec![form_of("user", &message, &schema)], None),
+    }
+}
+
+/// Asks with a form that has a default of every primitive type.
+#[tool]
+pub fn test_elicitation_sep1034_defaults(call: &Call) -> Outcome {
+    let properties = json!({
+        "name": {"type": "string", "default": "John Doe"},
+        "age": {"type": "integer", "default": 30},
+        "score": {"type": "number", "default": 95.5},
+        "status": {"type": "string", "enum": ["active", "inactive", "pending"], "default": "active"},
+        "verified": {"type": "boolean", "default": true},
+    });
+    elicit(call, "Please check these values", &properties)
+}
+
+/// Asks with a form that has every kind of choice.
+#[tool]
+pub fn test_elicitation_sep1330_enums(call: &Call) -> Outcome {
+    let choices = |titles: [&str; 3]| {
+        let [first, second, third] = titles;
+        json!([
+            {"const": "value1", "title": first},
+            {"const": "value2", "title": second},
+            {"const": "value3", "title": third},
+        ])
+    };
+    let options = json!(["option1", "option2", "option3"]);
+    let properties = json!({
+        "untitledSingle": {"type": "string", "enum": options},
+        "titledSingle": {"type": "string", "oneOf": choices(["First Option", "Second Option", "Third Option"])},
+        "legacyEnum": {
+            "type": "string",
+            "enum": ["opt1", "opt2", "opt3"],
+            "enumNames": ["Option One", "Option Two", "Option Three"],
+        },
+        "untitledMulti": {"type": "array", "items": {"type": "string", "enum": options}},
+        "titledMulti": {
+            "type": "array",
+            "items": {"anyOf": choices(["First Choice", "Second Choice", "Third Choice"])},
+        },
+    });
+    elicit(call, "Please choose", &properties)
+}
 
 /// Needs the client's model, whatever the client can do.
 #[tool]
@@ -107,20 +186,23 @@ fn confirm(call: &Call, done: &str) -> Outcome {
     }
 }
 
-/// The member `member` of an accepted form.
-fn answered(call: &Call, id: &str, member: &str) -> Option<String> {
-    let answer: Value = call.answer(id)?;
-    (answer["action"] == "accept").then(|| answer["content"][member].as_str().map(str::to_owned))?
+/// Asks with a form of these properties, and tells what came back.
+fn elicit(call: &Call, message: &str, properties: &Value) -> Outcome {
+    let schema = json!({"type": "object", "properties": properties});
+    match call.answer::<Value>("form") {
+        Some(answer) => {
+            text(&format!("Elicitation completed: action={}, content={}", action(&answer), answer["content"]))
+        }
+        None => ask(vec![form_of("form", message, &schema)], None),
+    }
+}
+
+fn action(answer: &Value) -> &str {
+    answer["action"].as_str().unwrap_or("none")
 }
 
 fn ask(ask: Vec<Question>, state: Option<&str>) -> Outcome {
     Outcome::InputRequired(Questions { ask, state: state.map(|state| state.as_bytes().to_vec()) })
-}
-
-fn form(id: &str, message: &str, member: &str, kind: &str) -> Question {
-    let schema = json!({"type": "object", "properties": {member: {"type": kind}}, "required": [member]});
-    let form = Form { message: message.to_owned(), schema: schema.to_string() };
-    Question { id: id.to_owned(), kind: QuestionKind::Form(form) }
 }
 
 fn sample(id: &str, prompt: &str, tokens: u32) -> Question {
@@ -131,9 +213,4 @@ fn sample(id: &str, prompt: &str, tokens: u32) -> Question {
 
 fn roots() -> Question {
     Question { id: "client_roots".to_owned(), kind: QuestionKind::Roots }
-}
-
-fn text(text: &str) -> Outcome {
-    let content = vec![Content::Text(text.to_owned())];
-    Outcome::Done(ToolResult { content, structured: None, is_error: false })
 }

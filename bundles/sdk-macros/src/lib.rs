@@ -1,12 +1,15 @@
-//! The attribute `#[tool]`. It leaves the function as it is and puts a type of the same name beside it, which
-//! knows the tool's name, its schema and how to call it.
+//! The attributes `#[tool]`, `#[prompt]` and `#[resource]`. Each leaves the function as it is and puts a type
+//! of the same name beside it, which knows how the thing is listed and how it is called.
+
+mod function;
+mod options;
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::parse::Parser as _;
-use syn::punctuated::Punctuated;
-use syn::spanned::Spanned as _;
-use syn::{Attribute, Error, Expr, ExprLit, FnArg, Ident, ItemFn, Lit, Meta, Pat, Result, Token, Type};
+use syn::{Error, Result};
+
+use crate::function::{Function, option};
+use crate::options::Options;
 
 /// Makes a tool out of a function.
 ///
@@ -18,119 +21,173 @@ use syn::{Attribute, Error, Expr, ExprLit, FnArg, Ident, ItemFn, Lit, Meta, Pat,
 /// `open_world`.
 #[proc_macro_attribute]
 pub fn tool(options: proc_macro::TokenStream, function: proc_macro::TokenStream) -> proc_macro::TokenStream {
-    let expanded = syn::parse(function).and_then(|function| expand(options.into(), function));
+    expand(options, function, &["title", "read_only", "destructive", "idempotent", "open_world"], expand_tool)
+}
+
+/// Makes a prompt out of a function. Its arguments are `String` or `Option<String>`; it returns a text, a list
+/// of messages, or questions.
+///
+/// In parentheses: `title = "…"`, and `complete = function` for what its arguments may be: a
+/// `fn(&Completing) -> Vec<String>`.
+#[proc_macro_attribute]
+pub fn prompt(options: proc_macro::TokenStream, function: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    expand(options, function, &["title", "complete"], expand_prompt)
+}
+
+/// Makes a resource out of a function, or a template of resources if the address has expressions such as
+/// `{name}`; these are its arguments then, as `String`.
+///
+/// In parentheses: `uri = "…"`, and as wanted `title = "…"`, `mime_type = "…"`, `priority = 0.5`, and
+/// `complete = function` as for prompts.
+#[proc_macro_attribute]
+pub fn resource(options: proc_macro::TokenStream, function: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    expand(options, function, &["uri", "title", "mime_type", "priority", "complete"], expand_resource)
+}
+
+fn expand(
+    options: proc_macro::TokenStream,
+    function: proc_macro::TokenStream,
+    known: &[&str],
+    expand: fn(&Options, &Function) -> Result<TokenStream>,
+) -> proc_macro::TokenStream {
+    let expanded = Options::parse(options.into(), known).and_then(|options| {
+        let function = Function::parse(syn::parse(function)?)?;
+        let rest = expand(&options, &function)?;
+        let item = &function.item;
+        let (visibility, ident) = (&item.vis, &item.sig.ident);
+        Ok(quote! {
+            #item
+
+            #[allow(non_camel_case_types, reason = "the type has the name of its function")]
+            #visibility struct #ident {}
+
+            const _: () = { #rest };
+        })
+    });
     expanded.unwrap_or_else(Error::into_compile_error).into()
 }
 
-fn expand(options: TokenStream, mut function: ItemFn) -> Result<TokenStream> {
-    if let Some(asyncness) = function.sig.asyncness {
-        return Err(Error::new(asyncness.span(), "a tool is not async: a cell runs one call and may block"));
-    }
-    let options = Options::parse(options)?;
-    let description = docs(&function.attrs)?;
-    if description.is_empty() {
-        return Err(Error::new(function.sig.ident.span(), "a tool needs a doc comment: it is what a model reads"));
-    }
-    let (mut fields, mut arguments) = (Vec::new(), Vec::new());
-    for input in &mut function.sig.inputs {
-        let FnArg::Typed(input) = input else {
-            return Err(Error::new(input.span(), "a tool has no self"));
-        };
-        if matches!(&*input.ty, Type::Reference(_)) {
-            arguments.push(quote!(call));
-            continue;
-        }
-        let Pat::Ident(name) = &*input.pat else {
-            return Err(Error::new(input.pat.span(), "an argument of a tool is a plain name"));
-        };
-        let (name, kind) = (&name.ident, &input.ty);
-        let attrs = std::mem::take(&mut input.attrs);
-        fields.push(quote!(#(#attrs)* #name: #kind));
-        arguments.push(quote!(arguments.#name));
-    }
-    let Options { title, hints } = options;
-    let title = title.map_or(quote!(None), |title| quote!(Some(#title.to_owned())));
-    let (visibility, ident) = (&function.vis, &function.sig.ident);
-    let name = ident.to_string();
-    let output = match &function.sig.output {
-        syn::ReturnType::Default => quote!(()),
-        syn::ReturnType::Type(_, kind) => quote!(#kind),
-    };
+fn expand_tool(options: &Options, function: &Function) -> Result<TokenStream> {
+    let Function { name, ident, description, output, arguments, .. } = function;
+    let struct_ = function.arguments_struct(true);
+    let title = option(options.title.as_deref());
+    let hints = &options.hints;
     Ok(quote! {
-        #function
+        #struct_
 
-        #[allow(non_camel_case_types, reason = "the tool has the name of its function")]
-        #visibility struct #ident {}
+        impl certosa_sdk::Tool for #ident {
+            const NAME: &'static str = #name;
 
-        const _: () = {
-            #[derive(certosa_sdk::serde::Deserialize, certosa_sdk::schemars::JsonSchema)]
-            #[serde(crate = "certosa_sdk::serde", deny_unknown_fields)]
-            #[schemars(crate = "certosa_sdk::schemars")]
-            struct Arguments { #(#fields),* }
-
-            impl certosa_sdk::Tool for #ident {
-                const NAME: &'static str = #name;
-
-                fn describe() -> certosa_sdk::ToolInfo {
-                    certosa_sdk::ToolInfo {
-                        name: #name.to_owned(),
-                        title: #title,
-                        description: #description.to_owned(),
-                        input_schema: certosa_sdk::schema_of::<Arguments>(),
-                        output_schema: <#output as certosa_sdk::IntoOutcome>::schema(),
-                        hints: certosa_sdk::Hints::empty() #(| certosa_sdk::Hints::#hints)*,
-                    }
-                }
-
-                fn call(call: &certosa_sdk::Call) -> Result<certosa_sdk::Outcome, certosa_sdk::Refusal> {
-                    #[allow(unused_variables, reason = "a tool may have no arguments")]
-                    let arguments: Arguments = call.arguments()?;
-                    certosa_sdk::IntoOutcome::into_outcome(#ident(#(#arguments),*))
+            fn describe() -> certosa_sdk::ToolInfo {
+                certosa_sdk::ToolInfo {
+                    name: #name.to_owned(),
+                    title: #title,
+                    description: #description.to_owned(),
+                    input_schema: certosa_sdk::schema_of::<Arguments>(),
+                    output_schema: <#output as certosa_sdk::IntoOutcome>::schema(),
+                    hints: certosa_sdk::Hints::empty() #(| certosa_sdk::Hints::#hints)*,
                 }
             }
-        };
+
+            fn call(call: &certosa_sdk::Call) -> Result<certosa_sdk::Outcome, certosa_sdk::Refusal> {
+                #[allow(unused_variables, reason = "there may be no arguments")]
+                let arguments: Arguments = call.arguments()?;
+                certosa_sdk::IntoOutcome::into_outcome(#ident(#(#arguments),*))
+            }
+        }
     })
 }
 
-#[derive(Default)]
-struct Options {
-    title: Option<String>,
-    hints: Vec<Ident>,
-}
-
-impl Options {
-    fn parse(tokens: TokenStream) -> Result<Self> {
-        let mut options = Self::default();
-        for meta in Punctuated::<Meta, Token![,]>::parse_terminated.parse2(tokens)? {
-            let word = meta.path().get_ident().map(Ident::to_string).unwrap_or_default();
-            match (word.as_str(), &meta) {
-                ("title", Meta::NameValue(pair)) => options.title = Some(text(&pair.value)?),
-                ("read_only" | "destructive" | "idempotent" | "open_world", Meta::Path(path)) => {
-                    options.hints.push(Ident::new(&word.to_uppercase(), path.span()));
-                }
-                _ => {
-                    let known = "title = \"…\", read_only, destructive, idempotent, open_world";
-                    return Err(Error::new(meta.span(), format!("expected one of {known}")));
-                }
+fn expand_prompt(options: &Options, function: &Function) -> Result<TokenStream> {
+    let Function { name, ident, description, arguments, .. } = function;
+    let struct_ = function.arguments_struct(false);
+    let title = option(options.title.as_deref());
+    let listed = function.fields.iter().map(|field| {
+        let (name, description, required) = (field.name(), option(field.description.as_deref()), !field.is_option());
+        quote! {
+            certosa_sdk::PromptArgument {
+                name: #name.to_owned(), title: None, description: #description, required: #required,
             }
         }
-        Ok(options)
-    }
+    });
+    let candidates = candidates(options);
+    Ok(quote! {
+        #struct_
+
+        impl certosa_sdk::Prompt for #ident {
+            const NAME: &'static str = #name;
+
+            fn describe() -> certosa_sdk::PromptInfo {
+                certosa_sdk::PromptInfo {
+                    name: #name.to_owned(),
+                    title: #title,
+                    description: Some(#description.to_owned()),
+                    arguments: vec![#(#listed),*],
+                }
+            }
+
+            fn get(call: &certosa_sdk::Call) -> Result<certosa_sdk::GetOutcome, certosa_sdk::Refusal> {
+                #[allow(unused_variables, reason = "there may be no arguments")]
+                let arguments: Arguments = call.arguments()?;
+                certosa_sdk::IntoPrompt::into_prompt(#ident(#(#arguments),*))
+            }
+
+            #candidates
+        }
+    })
 }
 
-/// The text of the doc comments, without the space after the slashes.
-fn docs(attrs: &[Attribute]) -> Result<String> {
-    let mut lines = Vec::new();
-    for attr in attrs.iter().filter(|attr| attr.path().is_ident("doc")) {
-        let line = text(&attr.meta.require_name_value()?.value)?;
-        lines.push(line.strip_prefix(' ').unwrap_or(&line).to_owned());
-    }
-    Ok(lines.join("\n").trim().to_owned())
+fn expand_resource(options: &Options, function: &Function) -> Result<TokenStream> {
+    let Function { name, ident, description, arguments, .. } = function;
+    let Some(uri) = &options.uri else {
+        return Err(Error::new(ident.span(), "a resource needs an address: #[resource(uri = \"…\")]"));
+    };
+    let struct_ = function.arguments_struct(false);
+    let (title, mime_type) = (option(options.title.as_deref()), option(options.mime_type.as_deref()));
+    let priority = options.priority.map_or(quote!(None), |priority| quote!(Some(#priority)));
+    let mime = options.mime_type.as_deref().map_or(quote!(None), |text| quote!(Some(#text)));
+    let annotations = quote! {
+        certosa_sdk::Annotations { audience: Vec::new(), priority: #priority, last_modified: None }
+    };
+    let common = quote! {
+        name: #name.to_owned(),
+        title: #title,
+        description: Some(#description.to_owned()),
+        mime_type: #mime_type,
+        annotations: #annotations,
+    };
+    let listed = match uri.contains('{') {
+        true => quote!(Template(certosa_sdk::TemplateInfo { uri_template: #uri.to_owned(), #common })),
+        false => quote!(Resource(certosa_sdk::ResourceInfo { uri: #uri.to_owned(), size: None, #common })),
+    };
+    let candidates = candidates(options);
+    Ok(quote! {
+        #struct_
+
+        impl certosa_sdk::Resource for #ident {
+            const NAME: &'static str = #name;
+
+            fn describe() -> certosa_sdk::Readable {
+                certosa_sdk::Readable::#listed
+            }
+
+            fn read(call: &certosa_sdk::Call) -> Result<certosa_sdk::ReadOutcome, certosa_sdk::Refusal> {
+                #[allow(unused_variables, reason = "there may be no variables")]
+                let arguments: Arguments = call.arguments()?;
+                certosa_sdk::IntoContents::into_contents(#ident(#(#arguments),*), call.uri(), #mime)
+            }
+
+            #candidates
+        }
+    })
 }
 
-fn text(value: &Expr) -> Result<String> {
-    match value {
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text.value()),
-        other => Err(Error::new(other.span(), "expected a string")),
-    }
+fn candidates(options: &Options) -> TokenStream {
+    options.complete.as_ref().map_or(TokenStream::new(), |function| {
+        quote! {
+            fn candidates(typing: &certosa_sdk::Completing) -> Vec<String> {
+                #function(typing)
+            }
+        }
+    })
 }

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::cmd::{call, check, completions, inspect, serve, tools};
+use crate::cmd::{call, check, completions, inspect, serve, stdio, tail, tools};
 
 /// Runs AI tools as WebAssembly components, each call in a cell of its own.
 ///
@@ -11,6 +11,7 @@ use crate::cmd::{call, check, completions, inspect, serve, tools};
 ///   certosa check manifest.capnp           is everything right?
 ///   certosa serve manifest.capnp           answer MCP clients
 ///   certosa call hello_greet '{"name":"Ana"}'   try a tool without a server
+///   certosa tail                           watch the calls
 #[derive(Debug, Parser)]
 #[command(name = "certosa", version, verbatim_doc_comment, after_help = EXIT_CODES)]
 pub struct Args {
@@ -22,8 +23,20 @@ pub struct Args {
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 
+    /// How the log is written to standard error.
+    #[arg(long, global = true, value_enum, default_value_t = Log::Text, value_name = "FORM")]
+    pub log: Log,
+
     #[command(subcommand)]
     pub command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Log {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -38,6 +51,8 @@ pub enum Command {
     Check(check::Check),
     Tools(tools::Tools),
     Call(call::Call),
+    Stdio(stdio::Stdio),
+    Tail(tail::Tail),
     Inspect(inspect::Inspect),
     Completions(completions::Completions),
 }

@@ -5,4 +5,6 @@ pub mod check;
 pub mod completions;
 pub mod inspect;
 pub mod serve;
+pub mod stdio;
+pub mod tail;
 pub mod tools;

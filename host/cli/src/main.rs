@@ -1,10 +1,13 @@
 //! The binary `certosa`. It joins the parts and does not think.
 
 mod args;
+mod bridge;
 mod cmd;
 mod exit;
+mod lines;
 mod opening;
 mod output;
+mod telemetry;
 
 use std::process::ExitCode;
 
@@ -18,12 +21,14 @@ fn main() -> ExitCode {
         return code;
     }
     let args = Args::parse();
-    output::start_log(args.verbose);
+    output::start_log(args.verbose, args.log);
     let ended = match &args.command {
         Command::Serve(serve) => cmd::serve::run(serve, args.output),
         Command::Check(check) => cmd::check::run(check, args.output),
         Command::Tools(tools) => cmd::tools::run(tools, args.output),
         Command::Call(call) => cmd::call::run(call, args.output),
+        Command::Stdio(stdio) => cmd::stdio::run(stdio),
+        Command::Tail(tail) => cmd::tail::run(tail, args.output),
         Command::Inspect(inspect) => cmd::inspect::run(inspect, args.output),
         Command::Completions(completions) => cmd::completions::run(completions),
     };

@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use tracing_subscriber::EnvFilter;
 
+use crate::args::Log;
+
 /// Writes a line to standard output.
 pub fn say(line: &str) {
     let mut out = io::stdout().lock();
@@ -28,18 +30,17 @@ fn harmless(text: &str, on_terminal: bool) -> Cow<'_, str> {
 }
 
 /// The log goes to standard error.
-pub fn start_log(verbose: u8) {
+pub fn start_log(verbose: u8, form: Log) {
     let level = match verbose {
         0 => "warn",
         1 => "warn,certosa=debug,certosa_gateway=debug,certosa_house=debug",
         _ => "debug",
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(level))
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(level)).with_writer(io::stderr);
+    match form {
+        Log::Text => log.with_ansi(io::stderr().is_terminal()).with_target(false).init(),
+        Log::Json => log.json().flatten_event(true).init(),
+    }
 }
 
 #[cfg(test)]

@@ -6,18 +6,27 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::{HOST, ORIGIN};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, Version};
 
 use crate::respond::Refusal;
 
 /// Lets a request pass if it is meant for this address by name, and if a web page of another origin did not
 /// send it.
-pub(crate) fn check(head: &Parts, address: SocketAddr) -> Result<(), Refusal> {
-    if head.uri.scheme().is_some() || head.uri.authority().is_some() {
-        return Err(Refusal::AbsoluteTarget);
-    }
-    let host = single(&head.headers, HOST, Refusal::Host)?.ok_or(Refusal::Host)?;
-    if !is_ours(host, address.port()) {
+pub(crate) fn check(head: &Parts, address: SocketAddr, secure: bool) -> Result<(), Refusal> {
+    let named = single(&head.headers, HOST, Refusal::Host)?;
+    let host = match head.version {
+        // `:authority` stands for Host, and where both are they say the same (RFC 9113, section 8.3.1).
+        Version::HTTP_2 => {
+            let authority = head.uri.authority().ok_or(Refusal::Host)?.as_str();
+            if named.is_some_and(|host| host != authority) {
+                return Err(Refusal::Host);
+            }
+            authority
+        }
+        _ if head.uri.scheme().is_some() || head.uri.authority().is_some() => return Err(Refusal::AbsoluteTarget),
+        _ => named.ok_or(Refusal::Host)?,
+    };
+    if !is_ours(host, address.port(), if secure { 443 } else { 80 }) {
         return Err(Refusal::Host);
     }
     match single(&head.headers, ORIGIN, Refusal::Origin)? {
@@ -43,9 +52,9 @@ fn single(headers: &HeaderMap, name: HeaderName, refusal: Refusal) -> Result<Opt
     }
 }
 
-fn is_ours(host: &str, port: u16) -> bool {
+fn is_ours(host: &str, port: u16, default: u16) -> bool {
     let named = host.parse::<Authority>().ok().and_then(|authority| authority.port_u16());
-    is_loopback(host) && named.unwrap_or(80) == port
+    is_loopback(host) && named.unwrap_or(default) == port
 }
 
 /// Whether `HOST` or `HOST:PORT` names this machine: `localhost` or a loopback address.
@@ -66,7 +75,25 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        check(&request.body(()).unwrap().into_parts().0, "127.0.0.1:8787".parse().unwrap()).is_ok()
+        check(&request.body(()).unwrap().into_parts().0, "127.0.0.1:8787".parse().unwrap(), false).is_ok()
+    }
+
+    #[test]
+    fn http_2_names_its_host_in_the_target() {
+        let passes = |uri: &str, host: Option<&str>| {
+            let mut request = http::Request::builder().version(Version::HTTP_2).uri(uri);
+            if let Some(host) = host {
+                request = request.header("host", host);
+            }
+            let parts = request.body(()).unwrap().into_parts().0;
+            check(&parts, "127.0.0.1:8443".parse().unwrap(), true).is_ok()
+        };
+        assert!(passes("https://localhost:8443/mcp", None));
+        assert!(passes("https://localhost:8443/mcp", Some("localhost:8443")));
+        assert!(!passes("https://localhost:8443/mcp", Some("127.0.0.1:8443")));
+        assert!(!passes("https://evil.example:8443/mcp", None));
+        assert!(!passes("https://localhost/mcp", None));
+        assert!(!passes("/mcp", Some("localhost:8443")));
     }
 
     #[test]

@@ -2,9 +2,12 @@
 //! the flow on one screen; `respond.rs` has the only table from what happened to an HTTP status.
 
 mod guard;
+mod metrics;
 mod read;
 mod request;
 mod respond;
 mod server;
+mod stream;
+mod tls;
 
-pub use server::Server;
+pub use server::{BindError, Server};

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use certosa_house::{House, Way};
 use certosa_mcp::{Face, Message};
 use certosa_policy::Caller;
@@ -10,8 +11,10 @@ use http::{Method, Request, Response};
 use hyper::body::Incoming;
 
 use crate::guard;
+use crate::metrics::Metrics;
 use crate::read;
 use crate::respond::{self, Body, Refusal};
+use crate::stream;
 
 /// What every request needs.
 pub(crate) struct Front {
@@ -20,31 +23,36 @@ pub(crate) struct Front {
     pub address: SocketAddr,
     /// Everyone is the same caller until there is authentication.
     pub anonymous: Arc<Caller>,
-    /// Held by every task that works for a client of the older era, who may have gone away.
+    /// Whether connections are encrypted.
+    pub secure: bool,
+    /// Held by every task that has to end before the house does: those that work for a client of the older
+    /// era, who may have gone away, and connections of HTTP/2.
     pub working: Arc<()>,
-    /// Turns true when the house closes.
-    pub closing: tokio::sync::watch::Sender<bool>,
+    pub metrics: Metrics,
 }
 
 /// Answers one request. There is always an answer: what goes wrong is one of them.
 pub(crate) async fn answer(front: Arc<Front>, request: Request<Incoming>) -> Response<Body> {
-    match handle(&front, request).await {
+    let response = match handle(&front, request).await {
         Ok(response) => response,
         Err(refusal) => respond::refuse(&refusal),
-    }
+    };
+    front.metrics.count(response.status());
+    response
 }
 
 async fn handle(front: &Arc<Front>, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
     let (head, body) = request.into_parts();
 
     // Nothing else is looked at before it is clear that no web page sent this.
-    guard::check(&head, front.address)?;
+    guard::check(&head, front.address, front.secure)?;
 
     // Routes are compared byte for byte: there is no second spelling of a path.
     let path = head.uri.path();
     match path {
         "/health" => return respond::health(&head.method),
         "/ready" => return respond::ready(&head.method, front),
+        "/metrics" => return respond::metrics(&head.method, front),
         _ => {}
     }
     if front.house.route(path).is_none() {
@@ -58,10 +66,10 @@ async fn handle(front: &Arc<Front>, request: Request<Incoming>) -> Result<Respon
             read::check_media(&head.headers)?;
             let body = read::body(body, front.house.limits()).await?;
             let exchange = Arc::clone(&front.face).exchange(message(body));
-            Ok(respond::exchange(front, exchange).await)
+            Ok(stream::exchange(front, exchange).await)
         }
-        Method::GET => Ok(respond::stream(front, message(bytes::Bytes::new()))),
-        Method::DELETE => Ok(respond::ended(front.face.end_session(&message(bytes::Bytes::new())))),
+        Method::GET => Ok(respond::opened(Arc::clone(&front.face).stream(message(Bytes::new())))),
+        Method::DELETE => Ok(respond::ended(front.face.end_session(&message(Bytes::new())))),
         _ => Err(Refusal::Method("POST, GET, DELETE")),
     }
 }

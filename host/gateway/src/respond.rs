@@ -1,21 +1,18 @@
 //! Responses. Here, and nowhere else, what happened becomes an HTTP status.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use certosa_mcp::{Answer, Code, Exchange, Kind, Message, SESSION_HEADER, rpc_error};
+use bytes::Bytes;
+use certosa_mcp::{Answer, Code, Exchange, Kind, SESSION_HEADER, rpc_error};
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Method, Response, StatusCode};
 use http_body::Frame;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
+use crate::metrics;
 use crate::request::Front;
+use crate::server::Active;
+use crate::stream::{self, Stream};
 
 /// Why a request did not reach a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,21 +29,19 @@ pub(crate) enum Refusal {
     BodyBroken,
 }
 
-/// A response's body: all at once, or as it comes up.
-pub(crate) enum Body {
+/// A response's body.
+pub(crate) struct Body {
+    content: Content,
+    /// Says that the response is not through yet.
+    _active: Option<Active>,
+}
+
+/// All at once, or as it comes up.
+enum Content {
     Whole(Option<Bytes>),
     Stream(Stream),
 }
 
-/// Server-sent events (WHATWG HTML, "Server-sent events") from a task that works on an exchange.
-pub(crate) struct Stream {
-    frames: mpsc::Receiver<Bytes>,
-    /// Ends the task when the client is gone.
-    task: Option<JoinHandle<()>>,
-}
-
-const FRAMES_MAX: usize = 512;
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The table of MCP answers.
@@ -100,115 +95,9 @@ pub(crate) fn refuse(refusal: &Refusal) -> Response<Body> {
     response
 }
 
-/// Works on an exchange: plain JSON if the answer is all there is to say, a stream if something comes first.
-pub(crate) async fn exchange(front: &Front, mut exchange: Exchange) -> Response<Body> {
-    if exchange.outlives_client {
-        return detached(exchange, Arc::clone(&front.working)).await;
-    }
-    match step(&mut exchange).await {
-        (early, Some(answer)) if early.is_empty() => reply(answer),
-        first => {
-            let (sender, frames) = mpsc::channel(FRAMES_MAX);
-            let task = tokio::spawn(drive(exchange, first, sender));
-            streaming(Stream { frames, task: Some(task) })
-        }
-    }
-}
-
-/// The same for an exchange that goes on when its client is gone: all of it runs in a task of its own.
-async fn detached(mut exchange: Exchange, working: Arc<()>) -> Response<Body> {
-    let (plain, is_plain) = oneshot::channel();
-    let (sender, frames) = mpsc::channel(FRAMES_MAX);
-    tokio::spawn(async move {
-        match step(&mut exchange).await {
-            (early, Some(answer)) if early.is_empty() => drop(plain.send(answer)),
-            first => {
-                drop(plain);
-                drive(exchange, first, sender).await;
-            }
-        }
-        drop(working);
-    });
-    match is_plain.await {
-        Ok(answer) => reply(answer),
-        Err(_streams) => streaming(Stream { frames, task: None }),
-    }
-}
-
-/// What an exchange brought up, and its answer if that was the end.
-type Step = (VecDeque<Bytes>, Option<Answer>);
-
-/// Works on an exchange until there is something to pass on.
-async fn step(exchange: &mut Exchange) -> Step {
-    std::future::poll_fn(|context| {
-        let polled = Pin::new(&mut *exchange).poll(context);
-        let news = exchange.take_notifications();
-        match polled {
-            Poll::Ready(answer) => Poll::Ready((news, Some(answer))),
-            Poll::Pending if news.is_empty() => Poll::Pending,
-            Poll::Pending => Poll::Ready((news, None)),
-        }
-    })
-    .await
-}
-
-/// Works on an exchange to its end, from its first step on. What a slow client leaves no room for is dropped,
-/// but for the answer.
-async fn drive(mut exchange: Exchange, first: Step, sender: mpsc::Sender<Bytes>) {
-    let mut beat = tokio::time::interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
-    let mut next = first;
-    loop {
-        let (news, answer) = next;
-        for text in news {
-            let _full_or_gone = sender.try_send(event(&text));
-        }
-        if let Some(answer) = answer {
-            if let Answer::Reply { body, .. } = answer {
-                let _gone = sender.send(event(&body)).await;
-            }
-            return;
-        }
-        next = tokio::select! {
-            step = step(&mut exchange) => step,
-            _ = beat.tick() => {
-                let _full_or_gone = sender.try_send(Bytes::from_static(b": keep-alive\n\n"));
-                Step::default()
-            }
-        };
-    }
-}
-
-/// One event, on one line of data. A line break in JSON can only stand between tokens, where a space means
-/// the same: what bundles wrote passes through as it is, and may have some.
-fn event(text: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(text.len() + 32);
-    frame.put_slice(b"event: message\ndata: ");
-    frame.extend(text.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
-    frame.put_slice(b"\n\n");
-    frame.freeze()
-}
-
-/// The stream that older clients open with GET. Nothing comes up in it yet but signs of life. It ends with
-/// its session, and with the house.
-pub(crate) fn stream(front: &Arc<Front>, message: Message) -> Response<Body> {
-    if let Err(refusal) = front.face.may_stream(&message) {
-        return reply_to_bodiless(refusal);
-    }
-    let (sender, frames) = mpsc::channel(1);
-    let front = Arc::clone(front);
-    let task = tokio::spawn(async move {
-        let mut closing = front.closing.subscribe();
-        while front.face.may_stream(&message).is_ok()
-            && !*closing.borrow_and_update()
-            && sender.send(Bytes::from_static(b": keep-alive\n\n")).await.is_ok()
-        {
-            tokio::select! {
-                _ = closing.changed() => {}
-                () = tokio::time::sleep(KEEP_ALIVE) => {}
-            }
-        }
-    });
-    streaming(Stream { frames, task: Some(task) })
+/// The stream that older clients open with GET.
+pub(crate) fn opened(opened: Result<Exchange, Answer>) -> Response<Body> {
+    opened.map_or_else(reply_to_bodiless, stream::quiet)
 }
 
 pub(crate) fn ended(ended: Result<(), Answer>) -> Response<Body> {
@@ -226,10 +115,10 @@ fn reply_to_bodiless(refusal: Answer) -> Response<Body> {
     }
 }
 
-fn reply(answer: Answer) -> Response<Body> {
+pub(crate) fn reply(answer: Answer) -> Response<Body> {
     match answer {
         Answer::Accepted => empty(StatusCode::ACCEPTED),
-        Answer::Cancelled => empty(StatusCode::NO_CONTENT),
+        Answer::Silence => empty(StatusCode::NO_CONTENT),
         Answer::Reply { kind, body, session } => {
             let mut response = whole(status(kind), body);
             if let Some(id) = session.and_then(|id| HeaderValue::from_str(&id).ok()) {
@@ -253,7 +142,7 @@ pub(crate) fn health(method: &Method) -> Result<Response<Body>, Refusal> {
 pub(crate) fn ready(method: &Method, front: &Front) -> Result<Response<Body>, Refusal> {
     only_get(method)?;
     let mut reasons = Vec::new();
-    if *front.closing.borrow() {
+    if front.face.is_closing() {
         reasons.push("the house is closing".to_owned());
     }
     reasons.extend(front.house.ready().err().map(|error| error.to_string()));
@@ -266,25 +155,33 @@ pub(crate) fn ready(method: &Method, front: &Front) -> Result<Response<Body>, Re
     Ok(whole(status, facts.to_string().into()))
 }
 
+/// What Prometheus reads (OpenMetrics 1.0).
+pub(crate) fn metrics(method: &Method, front: &Front) -> Result<Response<Body>, Refusal> {
+    only_get(method)?;
+    let mut response = whole(StatusCode::OK, front.metrics.written().into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
+    Ok(response)
+}
+
 fn only_get(method: &Method) -> Result<(), Refusal> {
     if matches!(*method, Method::GET | Method::HEAD) { Ok(()) } else { Err(Refusal::Method("GET, HEAD")) }
 }
 
 fn whole(status: StatusCode, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::Whole(Some(body)));
+    let mut response = Response::new(Body::of(Content::Whole(Some(body))));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
 }
 
 fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::Whole(None));
+    let mut response = Response::new(Body::of(Content::Whole(None)));
     *response.status_mut() = status;
     response
 }
 
-fn streaming(stream: Stream) -> Response<Body> {
-    let mut response = Response::new(Body::Stream(stream));
+pub(crate) fn streaming(stream: Stream) -> Response<Body> {
+    let mut response = Response::new(Body::of(Content::Stream(stream)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
@@ -293,35 +190,38 @@ fn streaming(stream: Stream) -> Response<Body> {
     response
 }
 
+impl Body {
+    fn of(content: Content) -> Self {
+        Self { content, _active: None }
+    }
+
+    /// Keeps `active` until the body is through or dropped.
+    pub(crate) fn holding(self, active: Active) -> Self {
+        Self { _active: Some(active), ..self }
+    }
+}
+
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match self.get_mut() {
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream(stream) => {
-                stream.frames.poll_recv(context).map(|frame| frame.map(|bytes| Ok(Frame::data(bytes))))
-            }
+        match &mut self.get_mut().content {
+            Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Stream(stream) => stream.poll(context).map(|frame| frame.map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
+        matches!(self.content, Content::Whole(None))
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
-        match self {
-            Self::Whole(bytes) => http_body::SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Stream(_) => http_body::SizeHint::default(),
-        }
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
+        match &self.content {
+            Content::Whole(bytes) => {
+                http_body::SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Content::Stream(_) => http_body::SizeHint::default(),
         }
     }
 }

@@ -3,31 +3,55 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use certosa_house::House;
 use certosa_mcp::Face;
+use certosa_model::HouseLimits;
 use certosa_policy::Caller;
-use hyper::server::conn::http1;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
+use crate::metrics::Metrics;
 use crate::request::{self, Front};
+use crate::respond::Body;
+use crate::tls::{Tls, TlsError};
 
 /// A house that listens.
 pub struct Server {
     listener: TcpListener,
     front: Arc<Front>,
     connections: Arc<Semaphore>,
+    tls: Option<(Arc<Tls>, TlsAcceptor)>,
+}
+
+/// Why a house does not listen.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] io::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 const HEADERS_MAX: usize = 64;
 /// What is buffered of the headers before they are too large; one more read may come on top.
 const HEADER_BYTES_MAX: usize = 16 << 10;
+/// Requests of one HTTP/2 connection that are answered at the same time.
+const STREAMS_MAX: u32 = 128;
+/// How long an HTTP/2 connection may be idle; one of HTTP/1.1 may be for as long as headers may take.
+const IDLE: Duration = Duration::from_secs(60);
+const PING: Duration = Duration::from_secs(20);
 /// After an error of `accept` (mostly: no file descriptors left) wait a little instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const DRAIN_PAUSE: Duration = Duration::from_millis(5);
@@ -36,14 +60,29 @@ const UNREAD_MAX: Duration = Duration::from_secs(30);
 
 impl Server {
     /// Binds the address of the plan.
-    pub async fn bind(house: Arc<House>, face: Arc<Face>) -> io::Result<Self> {
-        let listener = TcpListener::bind(house.plan().listen).await?;
-        let address = listener.local_addr()?;
+    pub async fn bind(house: Arc<House>, face: Arc<Face>) -> Result<Self, BindError> {
+        let tls = match &house.plan().tls {
+            None => None,
+            Some(plan) => {
+                let tls = Tls::load(plan)?;
+                let acceptor = tls.acceptor()?;
+                Some((tls, acceptor))
+            }
+        };
+        let listen = house.plan().listen;
+        let listener = TcpListener::bind(listen).await.map_err(|source| BindError::Listen(listen, source))?;
+        let address = listener.local_addr().map_err(|source| BindError::Listen(listen, source))?;
         let connections = Arc::new(Semaphore::new(house.limits().connections_max));
-        let anonymous = Arc::new(Caller::anonymous_loopback());
-        let front =
-            Front { house, face, address, anonymous, working: Arc::new(()), closing: watch::Sender::new(false) };
-        Ok(Self { listener, front: Arc::new(front), connections })
+        let front = Front {
+            address,
+            secure: tls.is_some(),
+            anonymous: Arc::new(Caller::anonymous_loopback()),
+            working: Arc::new(()),
+            metrics: Metrics::new(&house, &face, &connections),
+            house,
+            face,
+        };
+        Ok(Self { listener, front: Arc::new(front), connections, tls })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -53,6 +92,7 @@ impl Server {
     /// Serves until `stop` is over, then lets running requests finish. Returns whether all of them did.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         let graceful = GracefulShutdown::new();
+        let watching = self.tls.as_ref().map(|(tls, _)| tokio::spawn(Arc::clone(tls).watch()));
         let mut stop = std::pin::pin!(stop);
         loop {
             let place = Arc::clone(&self.connections).acquire_owned();
@@ -68,18 +108,18 @@ impl Server {
                     }
                 },
             };
-            if let Some(connection) = self.connection(stream) {
-                let connection = graceful.watch(connection);
-                tokio::spawn(async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!("a connection ended: {error}");
-                    }
-                    drop(place);
-                });
-            }
+            let connection = Connection { front: Arc::clone(&self.front), watcher: graceful.watcher() };
+            let acceptor = self.tls.as_ref().map(|(_, acceptor)| acceptor.clone());
+            tokio::spawn(async move {
+                connection.serve(stream, acceptor).await;
+                drop(place);
+            });
         }
-        self.front.closing.send_replace(true);
+        self.front.face.close();
         drop(self.listener);
+        if let Some(watching) = watching {
+            watching.abort();
+        }
         let time = Duration::from_millis(self.front.house.limits().drain_ms_max.into());
         let done = async {
             graceful.shutdown().await;
@@ -89,36 +129,114 @@ impl Server {
         };
         tokio::time::timeout(time, done).await.is_ok()
     }
+}
 
-    fn connection(
-        &self,
-        stream: TcpStream,
-    ) -> Option<
-        http1::Connection<
-            TokioIo<TcpStream>,
-            impl hyper::service::HttpService<
-                hyper::body::Incoming,
-                ResBody = crate::respond::Body,
-                Error = Infallible,
-                Future: Send,
-            > + use<>,
-        >,
-    > {
-        // Without this a small answer waits up to 40 ms for the client's acknowledgement.
-        stream.set_nodelay(true).ok()?;
-        // A client that does not read what it asked for loses its connection.
-        SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD_MAX)).ok()?;
+/// A connection that was accepted.
+struct Connection {
+    front: Arc<Front>,
+    watcher: Watcher,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
+        // Without this a small answer waits up to 40 ms for the client's acknowledgement. And a client that does
+        // not read what it asked for loses its connection.
+        let socket = SockRef::from(&stream);
+        if socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_user_timeout(Some(UNREAD_MAX))).is_err() {
+            return;
+        }
+        let Some(acceptor) = acceptor else { return self.http1(TokioIo::new(stream)).await };
+        let time = Duration::from_millis(self.front.house.limits().header_ms_max.into());
+        match tokio::time::timeout(time, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                self.http2(TokioIo::new(stream)).await;
+            }
+            Ok(Ok(stream)) => self.http1(TokioIo::new(stream)).await,
+            Ok(Err(error)) => tracing::debug!("a TLS handshake failed: {error}"),
+            Err(_elapsed) => tracing::debug!("a TLS handshake took longer than headerMsMax"),
+        }
+    }
+
+    async fn http1<I: Read + Write + Unpin + Send + 'static>(self, stream: I) {
         let front = Arc::clone(&self.front);
-        let service = service_fn(move |request| {
-            let front = Arc::clone(&front);
-            async move { Ok::<_, Infallible>(request::answer(front, request).await) }
-        });
+        let service = service_fn(move |request| answer(Arc::clone(&front), request));
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_millis(self.front.house.limits().header_ms_max.into()))
             .max_headers(HEADERS_MAX)
             .max_buf_size(HEADER_BYTES_MAX);
-        Some(builder.serve_connection(TokioIo::new(stream), service))
+        if let Err(error) = self.watcher.watch(builder.serve_connection(stream, service)).await {
+            tracing::debug!("a connection ended: {error}");
+        }
+    }
+
+    async fn http2<I: Read + Write + Unpin + Send + 'static>(self, stream: I) {
+        let Self { front, watcher } = self;
+        // This kind of connection says itself that it is at work, and sees by itself that the house closes.
+        drop(watcher);
+        let _working = Arc::clone(&front.working);
+        let active = Arc::new(AtomicUsize::new(0));
+        let (asked, running) = (Arc::clone(&front), Arc::clone(&active));
+        let service = service_fn(move |request| {
+            let (front, active) = (Arc::clone(&asked), Active::new(&running));
+            async move {
+                let response = answer(front, request).await;
+                response.map(|response| response.map(|body| body.holding(active)))
+            }
+        });
+        let connection = http2_builder(front.house.limits()).serve_connection(stream, service);
+        let mut connection = std::pin::pin!(connection);
+        let mut closed = std::pin::pin!(front.face.closed());
+        let mut is_closed = false;
+        let ended = loop {
+            let idle_before = active.load(Ordering::Acquire) == 0;
+            tokio::select! {
+                ended = connection.as_mut() => break ended,
+                () = closed.as_mut(), if !is_closed => {
+                    is_closed = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = tokio::time::sleep(IDLE) => {
+                    if idle_before && active.load(Ordering::Acquire) == 0 {
+                        connection.as_mut().graceful_shutdown();
+                    }
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!("a connection ended: {error}");
+        }
+    }
+}
+
+async fn answer(front: Arc<Front>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    Ok(request::answer(front, request).await)
+}
+
+fn http2_builder(limits: &HouseLimits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX))
+        .keep_alive_interval(Some(PING))
+        .keep_alive_timeout(Duration::from_millis(limits.header_ms_max.into()));
+    builder
+}
+
+/// A request that is being answered: it is counted until its response is through.
+pub(crate) struct Active(Arc<AtomicUsize>);
+
+impl Active {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -8,18 +8,26 @@
 //! to open when anything does not fit.
 
 mod call;
+mod checks;
+mod error;
 mod house;
 mod json;
 mod line;
 mod load;
+mod metrics;
+mod offer;
+mod pending;
 mod record;
+mod routes;
 mod schema;
-mod tool;
+mod uri;
 
-pub use call::{Call, CallError, Way};
-pub use house::{Facts, House, RouteView, ToolView};
+pub use call::{Ask, Call, News, Reply, Typing, Way};
+pub use error::CallError;
+pub use house::{Facts, House, ItemView, List, Offered, RouteView};
 pub use json::{JsonError, parse as parse_json};
 pub use load::{Compilers, OpenError, Progress};
-pub use record::{Recorded, RecorderError};
+pub use metrics::Metrics;
+pub use offer::{Annotations, Offer, Prompt, PromptArgument, Resource, ResourceTemplate, Tool, role_name};
+pub use record::{Entry, Observer, Outcome as RecordOutcome, Recorded, RecorderError};
 pub use schema::Schema;
-pub use tool::Tool;

@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// is told to come back.
 pub(crate) struct Line {
     places: Semaphore,
+    running_max: usize,
     waiting: AtomicUsize,
     waiting_max: usize,
     wait_max: Duration,
@@ -21,7 +22,15 @@ struct Waiting<'a>(&'a AtomicUsize);
 
 impl Line {
     pub(crate) fn new(running_max: usize, waiting_max: usize, wait_max: Duration) -> Self {
-        Self { places: Semaphore::new(running_max), waiting: AtomicUsize::new(0), waiting_max, wait_max }
+        Self { places: Semaphore::new(running_max), running_max, waiting: AtomicUsize::new(0), waiting_max, wait_max }
+    }
+
+    pub(crate) fn running(&self) -> usize {
+        self.running_max - self.places.available_permits()
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// A place to run, held until it is dropped.

@@ -1,21 +1,24 @@
 //! Building a house from a plan. Nothing is half built: either everything fits, or every misfit is reported.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use certosa_isolate::{self as isolate, COMPONENT_BYTES_MAX, CellError, CodeError, Image, Machine, PoolError, Shape};
-use certosa_manifest::{BundlePlan, ComponentSource, Manifest, Path, Plan, Problem, Problems, RoutePlan, ToolNames};
+use certosa_manifest::{BundlePlan, ComponentSource, Manifest, Path, Plan, Problem, Problems};
 use certosa_model::{CellLimits, Subject, ToolName};
 use certosa_store::{Cache, StateFolder, StoreError};
+use certosa_syscall::guest::EXPORTS;
 
-use crate::house::{Bundle, House, LoadedTool, Route};
+use crate::house::{Bundle, House, Item, LoadedItem, LoadedTool};
 use crate::line::Line;
+use crate::metrics::{self, Counts};
+use crate::offer::Offer;
 use crate::record::Recorder;
+use crate::routes;
 use crate::schema::Schema;
-use crate::tool::Tool;
+use crate::uri::Template;
 
 /// How to start the child processes that compile components.
 #[derive(Debug, Clone)]
@@ -47,14 +50,12 @@ pub enum OpenError {
     Compiler(#[source] CodeError),
 }
 
-const TOOLS_EXPORT: &str = "certosa:tools/tools@0.1.0";
-
-/// Bounds of the cell that lists a bundle's tools, unless the bundle's own are tighter.
+/// Bounds of the cell that lists what a bundle offers, unless the bundle's own are tighter.
 const LIST_CPU_MS_MAX: u32 = 5_000;
 const LIST_WALL_MS_MAX: u32 = 10_000;
 
 /// Changes when the form of a cached listing does.
-const LISTING_KIND: &str = "tools1";
+const LISTING_KIND: &str = "offer1";
 const CODE_KIND: &str = "code";
 
 impl House {
@@ -80,20 +81,31 @@ impl House {
 
         let memory_bytes_max = plan.bundles.iter().map(|bundle| bundle.limits.memory_bytes_max).max().unwrap_or(0);
         let machine = Machine::new(&plan.limits, memory_bytes_max)?;
-        let mut loader =
-            Loader { manifest, machine: &machine, cache: &cache, compilers, progress, problems: Vec::new() };
+        let mut loader = Loader {
+            manifest,
+            machine: &machine,
+            cache: &cache,
+            compilers,
+            progress,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        };
         let mut bundles = Vec::new();
         for (index, (plan, component)) in plan.bundles.iter().zip(&components).enumerate() {
             let path = Path::default().field("bundles").index(index);
             bundles.extend(loader.bundle(&path, plan, component).await?);
         }
         refuse(loader.problems)?;
-
-        let routes = routes(manifest, &plan, &bundles)?;
+        let mut warnings = loader.warnings;
+        // Where a bundle could not be listed, nobody knows what its patterns are for.
+        if warnings.is_empty() {
+            refuse(routes::unused_patterns(manifest, &plan, &bundles))?;
+        }
+        let routes = routes::name(manifest, &plan, &bundles, &mut warnings);
         let recorder = Recorder::start(state.records()?).map_err(OpenError::Recorder)?;
         let longest_ms = bundles.iter().map(|bundle| bundle.limits.wall_ms_max).max().unwrap_or(0);
         let line = Line::new(plan.limits.cells_max as usize, usize::MAX >> 3, Duration::from_millis(longest_ms.into()));
-        Ok(Self { plan, machine, bundles, routes, line, recorder })
+        Ok(Self { plan, machine, bundles, routes, line, recorder, unknown: Counts::default(), warnings })
     }
 }
 
@@ -126,12 +138,12 @@ fn component(manifest: &Manifest, path: &Path, plan: &BundlePlan) -> Result<Comp
     }
     for import in shape.imports.iter().filter(|import| !certosa_syscall::is_granted_to_all(import)) {
         let expected =
-            "only the WASI 0.2 base, certosa:tools/progress and certosa:tools/log: nothing more can be granted yet";
+            "only the WASI 0.2 base, and progress, log and changes of certosa:tools: nothing more can be granted yet";
         problems.push(refuse(format!("{name} imports what it was not granted")).found(import).expected(expected));
     }
-    if !shape.exports.iter().any(|export| export == TOOLS_EXPORT) {
+    if !shape.exports.iter().any(|export| EXPORTS.contains(&export.as_str())) {
         let found = if shape.exports.is_empty() { "nothing".to_owned() } else { shape.exports.join(", ") };
-        problems.push(refuse(format!("{name} exports no tools")).found(found).expected(TOOLS_EXPORT));
+        problems.push(refuse(format!("{name} offers nothing")).found(found).expected(EXPORTS.join(" or ")));
     }
     if problems.is_empty() { Ok(Component { bytes, shape }) } else { Err(problems) }
 }
@@ -156,7 +168,10 @@ struct Loader<'a> {
     cache: &'a Cache,
     compilers: &'a Compilers,
     progress: &'a mut (dyn FnMut(Progress<'_>) + Send),
+    /// These keep the house from opening.
     problems: Vec<Problem>,
+    /// These do not: the bundle is left out, or offers nothing.
+    warnings: Vec<Problem>,
 }
 
 impl Loader<'_> {
@@ -168,7 +183,15 @@ impl Loader<'_> {
         component: &Component,
     ) -> Result<Option<Bundle>, OpenError> {
         let Some(image) = self.image(path, plan, component)? else { return Ok(None) };
-        let Some(tools) = self.tools(path, plan, component, &image).await else { return Ok(None) };
+        // One bundle that cannot say what it offers does not spoil the others.
+        let items = match self.items(plan, component, &image).await {
+            Ok(items) => items,
+            Err(why) => {
+                let message = format!("{} offers nothing, because it could not say what it offers", plan.name);
+                self.warnings.push(self.manifest.problem(path, message).found(why));
+                Vec::new()
+            }
+        };
         let wait = Duration::from_millis(plan.limits.wall_ms_max.into());
         Ok(Some(Bundle {
             name: plan.name.clone(),
@@ -176,7 +199,8 @@ impl Loader<'_> {
             limits: plan.limits,
             image,
             line: Line::new(plan.limits.concurrency_max, plan.limits.queue_max, wait),
-            tools,
+            items,
+            seconds: metrics::seconds(),
         }))
     }
 
@@ -201,51 +225,24 @@ impl Loader<'_> {
         }
     }
 
-    async fn tools(
-        &mut self,
-        path: &Path,
-        plan: &BundlePlan,
-        component: &Component,
-        image: &Image,
-    ) -> Option<Vec<LoadedTool>> {
+    async fn items(&self, plan: &BundlePlan, component: &Component, image: &Image) -> Result<Vec<LoadedItem>, String> {
         let digest = component.shape.digest;
         let kept = self.cache.load(LISTING_KIND, digest).and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let tools: Vec<Tool> = match kept {
-            Some(tools) => tools,
+        let offer: Offer = match kept {
+            Some(offer) => offer,
             None => {
                 let limits = CellLimits {
                     cpu_ms_max: plan.limits.cpu_ms_max.min(LIST_CPU_MS_MAX),
                     wall_ms_max: plan.limits.wall_ms_max.min(LIST_WALL_MS_MAX),
                     ..plan.limits
                 };
-                let listed = match self.machine.list(image, &limits).await.result {
-                    Ok(listed) => listed,
-                    Err(error) => return self.note(path, plan, &listing_error(&error)),
-                };
-                match Tool::check_all(listed) {
-                    Ok(tools) => {
-                        self.keep(LISTING_KIND, digest, &serde_json::to_vec(&tools).unwrap_or_default());
-                        tools
-                    }
-                    Err(wrong) => return self.note(path, plan, &wrong.join("; ")),
-                }
+                let listed = self.machine.list(image, &limits).await.result.map_err(|error| listing_error(&error))?;
+                let offer = Offer::check(listed).map_err(|wrong| wrong.join("; "))?;
+                self.keep(LISTING_KIND, digest, &serde_json::to_vec(&offer).unwrap_or_default());
+                offer
             }
         };
-        tools.into_iter().map(|tool| self.tool(path, plan, tool)).collect()
-    }
-
-    fn tool(&mut self, path: &Path, plan: &BundlePlan, tool: Tool) -> Option<LoadedTool> {
-        let schemas = Schema::of_object(&tool.input_schema)
-            .and_then(|input| Ok((input, tool.output_schema.as_deref().map(Schema::of_object).transpose()?)));
-        match (ToolName::new(&tool.name), schemas) {
-            (Ok(name), Ok((input, output))) => {
-                Some(LoadedTool { subject: Subject::of_tool(&plan.name, &name), tool, input, output })
-            }
-            (name, schemas) => {
-                let why = [name.err().map(|why| why.to_string()), schemas.err()];
-                self.note(path, plan, &why.into_iter().flatten().collect::<Vec<_>>().join("; "))
-            }
-        }
+        load(plan, offer)
     }
 
     fn note<T>(&mut self, path: &Path, plan: &BundlePlan, found: &str) -> Option<T> {
@@ -262,92 +259,38 @@ impl Loader<'_> {
     }
 }
 
+/// Makes a listing ready for calls: schemas compiled, templates parsed, everything with its subject.
+fn load(plan: &BundlePlan, offer: Offer) -> Result<Vec<LoadedItem>, String> {
+    let named = |name: &str, item: Item| {
+        let name = ToolName::new(name).map_err(|why| why.to_string())?;
+        Ok::<_, String>(LoadedItem { subject: Subject::of_item(&plan.name, &name), item, counts: Counts::default() })
+    };
+    let mut items = Vec::new();
+    for tool in offer.tools {
+        let input = Schema::of_object(&tool.input_schema)?;
+        let output = tool.output_schema.as_deref().map(Schema::of_object).transpose()?;
+        items.push(named(&tool.name.clone(), Item::Tool(LoadedTool { tool, input, output }))?);
+    }
+    for prompt in offer.prompts {
+        items.push(named(&prompt.name.clone(), Item::Prompt(prompt))?);
+    }
+    for resource in offer.resources {
+        items.push(named(&resource.name.clone(), Item::Resource(resource))?);
+    }
+    for template in offer.templates {
+        let parsed = Template::new(&template.uri_template)?;
+        items.push(named(&template.name.clone(), Item::Template(template, parsed))?);
+    }
+    Ok(items)
+}
+
 fn listing_error(error: &CellError) -> String {
     match error {
         CellError::Limit(limit, bound) => {
-            format!("listing its tools went past a limit: {} = {bound}", limit.field())
+            format!("listing went past a limit: {} = {bound}", limit.field())
         }
-        CellError::Trap(seen, trace) => format!("listing its tools: {seen}\n{}", trace.trim_end()),
-        CellError::Refused(refusal) => format!("listing its tools was refused: {refusal:?}"),
+        CellError::Trap(seen, trace) => format!("{seen}\n{}", trace.trim_end()),
+        CellError::Refused(refusal) => format!("it refused: {refusal:?}"),
         CellError::Host(why) => why.clone(),
-    }
-}
-
-/// Names the tools on every route and checks that the names and the patterns are unambiguous.
-fn routes(manifest: &Manifest, plan: &Plan, bundles: &[Bundle]) -> Result<Vec<Route>, OpenError> {
-    let mut problems = Vec::new();
-    let mut routes = Vec::new();
-    for (index, route_plan) in plan.routes.iter().enumerate() {
-        let path = Path::default().field("routes").index(index);
-        unused_patterns(manifest, &path, route_plan, bundles, &mut problems);
-        routes.push(route(manifest, &path, route_plan, bundles, &mut problems));
-    }
-    refuse(problems)?;
-    Ok(routes)
-}
-
-fn route(manifest: &Manifest, path: &Path, plan: &RoutePlan, bundles: &[Bundle], problems: &mut Vec<Problem>) -> Route {
-    let mut tools = Vec::new();
-    for (bundle_index, bundle) in bundles.iter().enumerate() {
-        for (tool_index, loaded) in bundle.tools.iter().enumerate() {
-            let bare = ToolName::new(&loaded.tool.name).ok();
-            let name = match plan.names {
-                ToolNames::Bare => bare,
-                ToolNames::Prefixed => bare.and_then(|bare| bare.prefixed(&bundle.name)),
-            };
-            match name {
-                Some(name) => tools.push((name, bundle_index, tool_index)),
-                None => {
-                    let found = format!("{}_{}", bundle.name, loaded.tool.name);
-                    let problem = manifest.problem(path, "a tool whose name is too long for clients").found(found);
-                    problems.push(problem.expected("at most 64 characters together with the bundle's name"));
-                }
-            }
-        }
-    }
-    tools.sort();
-    let mut by_name = HashMap::<ToolName, Vec<usize>>::new();
-    for (place, (name, ..)) in tools.iter().enumerate() {
-        by_name.entry(name.clone()).or_default().push(place);
-    }
-    for (name, places) in &by_name {
-        let shown: Vec<String> = places
-            .iter()
-            .filter_map(|place| {
-                let (_, bundle, tool) = tools.get(*place)?;
-                bundles.get(*bundle)?.tools.get(*tool)
-            })
-            .filter(|loaded| plan.tools.matches(&loaded.subject))
-            .map(|loaded| loaded.subject.to_string())
-            .collect();
-        if shown.len() > 1 {
-            let problem = manifest.problem(path, format!("several tools are called {name} on this route"));
-            problems.push(
-                problem
-                    .found(shown.join(" and "))
-                    .expected("one tool for each name: narrow `tools`, or use prefixed names"),
-            );
-        }
-    }
-    Route { tools, by_name }
-}
-
-/// A pattern that fits none of the tools there are is a slip of the pen.
-fn unused_patterns(
-    manifest: &Manifest,
-    path: &Path,
-    plan: &RoutePlan,
-    bundles: &[Bundle],
-    problems: &mut Vec<Problem>,
-) {
-    for (index, pattern) in plan.tools.iter().enumerate() {
-        let mut subjects = bundles.iter().flat_map(|bundle| &bundle.tools).map(|loaded| &loaded.subject);
-        if !subjects.any(|subject| pattern.matches(subject)) {
-            let known: Vec<_> =
-                bundles.iter().flat_map(|bundle| &bundle.tools).map(|tool| tool.subject.as_str()).collect();
-            let problem = manifest.problem(&path.field("tools").index(index), "a pattern that fits no tool");
-            let expected = format!("one that fits some of {}", known.join(", "));
-            problems.push(problem.found(format!("{:?}", pattern.as_str())).expected(expected));
-        }
     }
 }

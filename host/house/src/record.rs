@@ -4,37 +4,53 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use certosa_model::{Digest, Limit, Subject, Usage};
+use certosa_model::{Digest, Kind, Limit, Subject, TraceId, TraceParent, Usage};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::call::Way;
 
-/// One line. Field by field what `docs/records.md` explains.
+/// One call. Field by field what `docs/records.md` explains.
 #[derive(Debug, Serialize)]
-pub(crate) struct Line<'a> {
+pub struct Entry<'a> {
     pub time: String,
+    #[serde(skip)]
+    pub started: SystemTime,
     pub signed: bool,
     pub way: Way,
     pub caller: &'a Subject,
     pub route: &'a str,
+    pub kind: Kind,
+    /// What it is called on the route.
+    pub name: &'a str,
     pub bundle: Option<&'a str>,
     pub component: Option<Digest>,
-    pub tool: &'a str,
     pub plan: Digest,
     pub outcome: Outcome,
     /// The limit that ended the call, or why it was refused.
     pub reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceId>,
+    #[serde(skip)]
+    pub parent: Option<TraceParent>,
     #[serde(flatten)]
     pub usage: Usage,
 }
 
+/// Someone who is told of every call when it is recorded. It must not wait.
+pub trait Observer: Send + Sync {
+    fn recorded(&self, entry: &Entry<'_>);
+}
+
+/// The durations of a bundle's calls.
+pub(crate) type Seconds = prometheus_client::metrics::histogram::Histogram;
+
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Outcome {
+pub enum Outcome {
     Done,
     /// The tool reported an error.
     ToolError,
@@ -71,6 +87,7 @@ pub struct RecorderError(String);
 pub(crate) struct Recorder {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    observer: OnceLock<Box<dyn Observer>>,
 }
 
 struct Shared {
@@ -94,7 +111,12 @@ impl Recorder {
         let shared = Arc::new(Shared { queue: Mutex::default(), news: Condvar::new(), failed: OnceLock::new() });
         let ours = Arc::clone(&shared);
         let thread = thread::Builder::new().name("certosa-records".to_owned()).spawn(move || write(log, &ours))?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+        Ok(Self { shared, thread: Mutex::new(Some(thread)), observer: OnceLock::new() })
+    }
+
+    /// Tells `observer` of every call from now on. There is one at most.
+    pub(crate) fn observe(&self, observer: Box<dyn Observer>) {
+        let _there_is_one = self.observer.set(observer);
     }
 
     /// Writes what is left and says whether everything was written.
@@ -124,8 +146,19 @@ impl Recorder {
     }
 
     /// Takes note of a call and its value.
-    pub(crate) fn record<T>(&self, line: &Line<'_>, value: T) -> Recorded<T> {
-        self.shared.push(line);
+    pub(crate) fn record<T>(&self, entry: &Entry<'_>, value: T) -> Recorded<T> {
+        tracing::debug!(
+            kind = entry.kind.as_str(),
+            name = entry.name,
+            outcome = entry.outcome.as_str(),
+            wall_us = entry.usage.wall_us,
+            reason = entry.reason,
+            "call"
+        );
+        self.shared.push(entry);
+        if let Some(observer) = self.observer.get() {
+            observer.recorded(entry);
+        }
         Recorded(value)
     }
 }
@@ -137,10 +170,10 @@ impl Drop for Recorder {
 }
 
 impl Shared {
-    fn push(&self, line: &Line<'_>) {
+    fn push(&self, entry: &Entry<'_>) {
         let mut queue = self.lock();
         let was_empty = queue.bytes.is_empty();
-        if let Err(error) = serde_json::to_writer(&mut queue.bytes, line) {
+        if let Err(error) = serde_json::to_writer(&mut queue.bytes, entry) {
             self.fail(&error.to_string());
         } else {
             queue.bytes.push(b'\n');
@@ -190,11 +223,36 @@ fn write(mut log: impl Write, shared: &Shared) {
 }
 
 /// The time as records have it: RFC 3339, UTC, milliseconds.
-pub(crate) fn now() -> String {
-    format!("{:.3}", Timestamp::now())
+pub(crate) fn written(time: SystemTime) -> String {
+    format!("{:.3}", Timestamp::try_from(time).unwrap_or_default())
 }
 
 impl Outcome {
+    pub const ALL: [Self; 8] = [
+        Self::Done,
+        Self::ToolError,
+        Self::InputRequired,
+        Self::Refused,
+        Self::Limit,
+        Self::Trap,
+        Self::Cancelled,
+        Self::Fault,
+    ];
+
+    /// Its name in records and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::ToolError => "tool-error",
+            Self::InputRequired => "input-required",
+            Self::Refused => "refused",
+            Self::Limit => "limit",
+            Self::Trap => "trap",
+            Self::Cancelled => "cancelled",
+            Self::Fault => "fault",
+        }
+    }
+
     pub(crate) fn of_limit(limit: Limit) -> Self {
         // A full line is a refusal: nothing ran.
         if limit == Limit::Concurrency { Self::Refused } else { Self::Limit }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! component ─ check_shape ─ compile (child process) ─→ code ─ Machine::image ─→ Image
-//! Image + Permit + Call ─ Machine::call ─→ one cell: store, instance, limits ─→ End
+//! Image + Permit + Task ─ Machine::call ─→ one cell: store, instance, limits ─→ End
 //! ```
 
 mod compile;

@@ -1,9 +1,9 @@
 use std::time::{Duration, Instant};
 
-use certosa_model::{CellLimits, HouseLimits, Limit, Usage};
+use certosa_model::{CellLimits, Change, HouseLimits, Limit, Usage};
 use certosa_policy::Permit;
-use certosa_syscall::tools::{self, Call, Outcome, Refusal, Tool};
-use certosa_syscall::{BundlePre, Cell, CpuSpent, Hearing};
+use certosa_syscall::guest::{Linked, Offer, Outcome, Refusal, Task};
+use certosa_syscall::{Cell, CpuSpent, Hearing};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
@@ -22,7 +22,7 @@ pub struct Machine {
 
 /// A component that is loaded and linked: all that is left to do for a cell is to instantiate it.
 pub struct Image {
-    bundle: BundlePre<Cell>,
+    bundle: Linked,
 }
 
 /// Why a component's code did not become an image.
@@ -37,6 +37,8 @@ pub enum ImageError {
 /// How a cell ended, and what it used.
 pub struct End<T> {
     pub usage: Usage,
+    /// What the bundle said is out of date with its clients.
+    pub changes: Vec<Change>,
     pub result: Result<T, CellError>,
 }
 
@@ -87,35 +89,28 @@ impl Machine {
             )),
             why => ImageError::Code(why),
         })?;
-        let linked = self.linker.instantiate_pre(&component).and_then(BundlePre::new);
+        let linked = self.linker.instantiate_pre(&component).and_then(Linked::new);
         let bundle = linked.map_err(|error| ImageError::World(format!("{error:#}")))?;
         Ok(Image { bundle })
     }
 
-    /// Asks a bundle for its tools, in a cell of its own and without any caller.
-    pub async fn list(&self, image: &Image, limits: &CellLimits) -> End<Vec<Tool>> {
-        self.run(image, limits, Hearing::default(), async |store, bundle| {
-            bundle.certosa_tools_tools().call_list_tools(store).await
-        })
-        .await
+    /// Asks a bundle for what it offers, in a cell of its own and without any caller.
+    pub async fn list(&self, image: &Image, limits: &CellLimits) -> End<Offer> {
+        self.run(limits, Hearing::default(), async |store| image.bundle.list(store).await).await
     }
 
-    /// Runs one call in a cell of its own. The permit is the proof that it may run.
+    /// Does one task in a cell of its own. The permit is the proof that it may run.
     pub async fn call(
         &self,
         image: &Image,
         _permit: &Permit<'_>,
-        call: &Call,
+        task: &Task,
         limits: &CellLimits,
         hearing: Hearing,
     ) -> End<Outcome> {
-        let mut end = self
-            .run(image, limits, hearing, async |store, bundle| {
-                bundle.certosa_tools_tools().call_call_tool(store, call).await
-            })
-            .await;
+        let mut end = self.run(limits, hearing, async |store| image.bundle.run(store, task).await).await;
         if let Ok(outcome) = &end.result {
-            end.usage.output_bytes = tools::size(outcome);
+            end.usage.output_bytes = outcome.size();
             if end.usage.output_bytes > limits.output_bytes_max {
                 end.result = Err(self.over(Limit::Output, limits));
             }
@@ -125,20 +120,15 @@ impl Machine {
 
     async fn run<T>(
         &self,
-        image: &Image,
         limits: &CellLimits,
         hearing: Hearing,
-        work: impl AsyncFnOnce(&mut Store<Cell>, tools::Bundle) -> wasmtime::Result<Result<T, Refusal>>,
+        work: impl AsyncFnOnce(&mut Store<Cell>) -> wasmtime::Result<Result<T, Refusal>>,
     ) -> End<T> {
         let started = Instant::now();
         let _ticking = self.ticker.run();
         let mut store = self.store(limits, hearing);
         let wall = Duration::from_millis(limits.wall_ms_max.into());
-        let ended = tokio::time::timeout(wall, async {
-            let bundle = image.bundle.instantiate_async(&mut store).await?;
-            work(&mut store, bundle).await
-        })
-        .await;
+        let ended = tokio::time::timeout(wall, work(&mut store)).await;
         let cell = store.data();
         let usage = Usage {
             cpu_ms: cell.meter.cpu_ms,
@@ -153,7 +143,7 @@ impl Machine {
             Ok(Ok(Err(refusal))) => Err(CellError::Refused(refusal)),
             Ok(Ok(Ok(value))) => Ok(value),
         };
-        End { usage, result }
+        End { usage, changes: std::mem::take(&mut store.data_mut().changes), result }
     }
 
     fn store(&self, limits: &CellLimits, hearing: Hearing) -> Store<Cell> {

@@ -19,7 +19,7 @@ mod span;
 
 pub use compile::{CompileError, compile_in_child};
 pub use manifest::Manifest;
-pub use plan::{BundlePlan, ComponentSource, Plan, RoutePlan, ToolNames};
+pub use plan::{BundlePlan, ComponentSource, Plan, RoutePlan, TlsPlan, ToolNames};
 pub use problem::{Place, Problem, Problems};
 pub use sources::Sources;
 pub use span::{Path, Step};

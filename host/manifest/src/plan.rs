@@ -4,7 +4,7 @@ use std::path::{Component, Path as FilePath, PathBuf};
 
 use capnp::text;
 use certosa_model::{BundleName, CellLimits, Digest, HouseLimits, Pattern, Patterns};
-use certosa_schema::{bundle, cell_limits, house_limits, manifest, route};
+use certosa_schema::{bundle, cell_limits, house_limits, manifest, route, tls};
 
 use crate::manifest::Manifest;
 use crate::problem::{Problem, Problems};
@@ -13,7 +13,7 @@ use crate::span::Path;
 const BUNDLES_MAX: u32 = 1_000;
 const ROUTES_MAX: u32 = 100;
 const PATH_BYTES_MAX: usize = 255;
-const RESERVED_PATHS: [&str; 2] = ["/health", "/ready"];
+const RESERVED_PATHS: [&str; 3] = ["/health", "/ready", "/metrics"];
 
 /// A manifest as it is meant: every name parsed, every default filled in, nothing contradictory.
 #[derive(Debug)]
@@ -22,8 +22,18 @@ pub struct Plan {
     pub bundles: Vec<BundlePlan>,
     pub routes: Vec<RoutePlan>,
     pub limits: HouseLimits,
+    pub tls: Option<TlsPlan>,
+    /// The URL of a collector of traces.
+    pub otlp: Option<String>,
     /// Identifies what the manifest says; it goes into every record.
     pub digest: Digest,
+}
+
+/// Absolute paths of PEM files.
+#[derive(Debug, Clone)]
+pub struct TlsPlan {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 #[derive(Debug)]
@@ -45,6 +55,8 @@ pub enum ComponentSource {
 pub struct RoutePlan {
     pub path: String,
     pub tools: Patterns,
+    pub prompts: Patterns,
+    pub resources: Patterns,
     pub callers: Patterns,
     pub names: ToolNames,
 }
@@ -85,8 +97,13 @@ impl Check<'_> {
         let limits = self.house_limits(&root.field("limits"), said.get_limits()?);
         let bundles = self.bundles(&root.field("bundles"), said, limits.as_ref())?;
         let routes = self.routes(&root.field("routes"), said, &bundles)?;
+        let tls = match said.has_tls() {
+            true => self.tls(&root.field("tls"), said.get_tls()?)?,
+            false => None,
+        };
+        let otlp = self.otlp(&root.field("telemetry").field("otlp"), said.get_telemetry()?.get_otlp()?);
         let (Some(listen), Some(limits)) = (listen, limits) else { return Ok(None) };
-        Ok(Some(Plan { listen, bundles, routes, limits, digest: self.manifest.digest() }))
+        Ok(Some(Plan { listen, bundles, routes, limits, tls, otlp, digest: self.manifest.digest() }))
     }
 
     fn refuse(&mut self, path: &Path, message: &str, found: impl Into<String>, expected: impl Into<String>) {
@@ -117,6 +134,33 @@ impl Check<'_> {
             return None;
         }
         Some(address)
+    }
+
+    fn tls(&mut self, path: &Path, said: tls::Reader<'_>) -> capnp::Result<Option<TlsPlan>> {
+        let certificate = self.pem(&path.field("certificate"), said.get_certificate()?);
+        let key = self.pem(&path.field("key"), said.get_key()?);
+        Ok(certificate.zip(key).map(|(certificate, key)| TlsPlan { certificate, key }))
+    }
+
+    fn pem(&mut self, path: &Path, text: text::Reader<'_>) -> Option<PathBuf> {
+        let text = self.text(path, text)?;
+        let file = self.manifest.folder().join(text);
+        if text.is_empty() || !file.is_file() {
+            self.refuse(path, "no such file", quote(text), "a file in PEM, such as \"tls/fullchain.pem\"");
+            return None;
+        }
+        Some(file)
+    }
+
+    fn otlp(&mut self, path: &Path, text: text::Reader<'_>) -> Option<String> {
+        let text = self.text(path, text).filter(|text| !text.is_empty())?;
+        let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+        if !rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic())) {
+            let expected = "a URL such as \"http://127.0.0.1:4318/v1/traces\"";
+            self.refuse(path, "not the address of a collector", quote(text), expected);
+            return None;
+        }
+        Some(text.to_owned())
     }
 
     fn bundles(
@@ -223,15 +267,15 @@ impl Check<'_> {
         let at = self.text(&path.field("path"), said.get_path()?).filter(|text| {
             let good = is_route(text);
             if !good {
-                let expected = "'/' and segments out of A-Z a-z 0-9 . _ ~ -, such as /mcp; not /health or /ready";
+                let expected =
+                    "'/' and segments out of A-Z a-z 0-9 . _ ~ -, such as /mcp; not /health, /ready or /metrics";
                 self.refuse(&path.field("path"), "not a path for a route", quote(text), expected);
             }
             good
         });
-        let tools = self.patterns(&path.field("tools"), said.get_tools()?.iter(), "bundle/hello/**")?;
-        for (index, pattern) in tools.iter().flat_map(Patterns::iter).enumerate() {
-            self.names_something(&path.field("tools").index(index), pattern, bundles);
-        }
+        let tools = self.offered(&path.field("tools"), said.get_tools()?.iter(), bundles)?;
+        let prompts = self.offered(&path.field("prompts"), said.get_prompts()?.iter(), bundles)?;
+        let resources = self.offered(&path.field("resources"), said.get_resources()?.iter(), bundles)?;
         let callers = self.patterns(&path.field("callers"), said.get_callers()?.iter(), "anonymous/loopback")?;
         let names = match said.get_tool_names() {
             Ok(route::ToolNames::Prefixed) => ToolNames::Prefixed,
@@ -241,8 +285,26 @@ impl Check<'_> {
                 return Ok(None);
             }
         };
-        let parts = at.zip(tools).zip(callers);
-        Ok(parts.map(|((at, tools), callers)| RoutePlan { path: at.to_owned(), tools, callers, names }))
+        let (Some(at), Some(tools), Some(prompts), Some(resources), Some(callers)) =
+            (at, tools, prompts, resources, callers)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(RoutePlan { path: at.to_owned(), tools, prompts, resources, callers, names }))
+    }
+
+    /// Patterns of what bundles offer: tools, prompts or resources.
+    fn offered<'t>(
+        &mut self,
+        path: &Path,
+        texts: impl Iterator<Item = capnp::Result<text::Reader<'t>>>,
+        bundles: &[BundlePlan],
+    ) -> capnp::Result<Option<Patterns>> {
+        let patterns = self.patterns(path, texts, "bundle/hello/**")?;
+        for (index, pattern) in patterns.iter().flat_map(Patterns::iter).enumerate() {
+            self.names_something(&path.index(index), pattern, bundles);
+        }
+        Ok(patterns)
     }
 
     fn patterns<'t>(
@@ -267,7 +329,7 @@ impl Check<'_> {
         Ok(patterns.map(Patterns::new))
     }
 
-    /// A pattern of tools that no bundle can ever fit is a slip of the pen, not a rule.
+    /// A pattern that no bundle can ever fit is a slip of the pen, not a rule.
     fn names_something(&mut self, path: &Path, pattern: &Pattern, bundles: &[BundlePlan]) {
         let mut segments = pattern.as_str().split('/');
         let known = || bundles.iter().map(|bundle| bundle.name.as_str());
@@ -278,7 +340,12 @@ impl Check<'_> {
                 let expected = format!("one of {}", known().map(quote).collect::<Vec<_>>().join(", "));
                 self.refuse(path, "a pattern for a bundle that is not declared", quote(name), expected);
             }
-            _ => self.refuse(path, "a pattern that fits no tool", quote(pattern.as_str()), "bundle/NAME/TOOL"),
+            _ => self.refuse(
+                path,
+                "a pattern that fits nothing that bundles offer",
+                quote(pattern.as_str()),
+                "bundle/NAME/TOOL",
+            ),
         }
     }
 

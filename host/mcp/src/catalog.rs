@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use certosa_house::{House, RouteView, ToolView};
+use certosa_house::{Annotations, House, ItemView, List, Offered, PromptArgument, RouteView};
 use certosa_model::Subject;
 use certosa_policy::Caller;
 use serde::Serialize;
@@ -10,25 +10,29 @@ use serde_json::value::RawValue;
 
 use crate::headers::{ParamHeader, params_of};
 
-/// What does not change about the tools of a house: their listings, written once, and the headers that their
-/// parameters want.
+/// What does not change about a house: its listings, written once, the headers that the parameters of tools
+/// want, and what each route can do.
 pub(crate) struct Catalog {
-    /// By route and tool.
-    entries: HashMap<Box<str>, HashMap<Subject, Entry>>,
+    routes: HashMap<Box<str>, Route>,
 }
 
-pub(crate) struct Entry {
-    /// The tool as `tools/list` shows it.
+struct Route {
+    entries: HashMap<List, HashMap<Subject, Entry>>,
+    capabilities: String,
+}
+
+struct Entry {
+    /// The item as its list shows it.
     json: String,
-    pub params: Vec<ParamHeader>,
+    params: Vec<ParamHeader>,
 }
 
-/// Tools on one page of `tools/list`.
-const PAGE_TOOLS_MAX: usize = 250;
+/// Items on one page of a list.
+const PAGE_ITEMS_MAX: usize = 250;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Listed<'a> {
+struct ListedTool<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<&'a str>,
@@ -36,85 +40,193 @@ struct Listed<'a> {
     input_schema: Box<RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_schema: Option<Box<RawValue>>,
-    annotations: Annotations,
+    annotations: Hints,
 }
 
 /// The author's promises; `openWorldHint` and `destructiveHint` are written out because their defaults are
 /// not "no".
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Annotations {
+struct Hints {
     read_only_hint: bool,
     destructive_hint: bool,
     idempotent_hint: bool,
     open_world_hint: bool,
 }
 
+#[derive(Serialize)]
+struct ListedPrompt<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    arguments: &'a [PromptArgument],
+}
+
+/// A resource or a template.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListedResource<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uri: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uri_template: Option<&'a str>,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mime_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(skip_serializing_if = "Annotations::is_empty")]
+    annotations: &'a Annotations,
+}
+
 impl Catalog {
     pub(crate) fn of(house: &House) -> Self {
-        let everyone = |route: RouteView<'_>| {
-            let tools = route.all_tools().map(|tool| (tool.subject.clone(), Entry::of(&tool)));
-            (route.plan().path.as_str().into(), tools.collect())
-        };
-        Self { entries: house.routes().map(everyone).collect() }
+        Self { routes: house.routes().map(|route| (route.plan().path.as_str().into(), Route::of(route))).collect() }
     }
 
-    pub(crate) fn entry(&self, route: &str, tool: &Subject) -> Option<&Entry> {
-        self.entries.get(route)?.get(tool)
+    /// What a route can do, as `ServerCapabilities`.
+    pub(crate) fn capabilities(&self, route: RouteView<'_>) -> &str {
+        self.route(route).map_or("{}", |route| &route.capabilities)
     }
 
-    /// Writes a page of the tools that `caller` may call: `"tools":[…]` and perhaps `,"nextCursor":"…"`.
+    /// The headers that the parameters of a tool want.
+    pub(crate) fn params(&self, route: RouteView<'_>, tool: &Subject) -> &[ParamHeader] {
+        let entry = self.route(route).and_then(|route| route.entry(List::Tools, tool));
+        entry.map_or(&[], |entry| &entry.params)
+    }
+
+    /// Writes a page of what `caller` may have: `"tools":[…]` and perhaps `,"nextCursor":"…"`.
     pub(crate) fn write_page(
         &self,
         route: RouteView<'_>,
+        list: List,
         caller: &Caller,
         cursor: Option<&str>,
         body: &mut Vec<u8>,
     ) -> Result<(), String> {
         let after = cursor.map(read_cursor).transpose()?;
-        let mut tools =
-            route.tools(caller).skip_while(|tool| after.as_deref().is_some_and(|after| tool.name.as_str() <= after));
-        body.extend_from_slice(br#""tools":["#);
+        let entries = self.route(route);
+        let is_before = |item: &ItemView<'_>| after.as_deref().is_some_and(|after| item.name <= after);
+        let mut items = route.items(list, caller).skip_while(is_before);
+        body.extend_from_slice(format!(r#""{}":["#, member(list)).as_bytes());
         let mut last = None;
-        for tool in tools.by_ref().take(PAGE_TOOLS_MAX) {
+        for item in items.by_ref().take(PAGE_ITEMS_MAX) {
             if last.is_some() {
                 body.push(b',');
             }
-            let entry = self.entry(&route.plan().path, tool.subject);
+            let entry = entries.and_then(|route| route.entry(list, item.subject));
             body.extend_from_slice(entry.map_or("null", |entry| &entry.json).as_bytes());
-            last = Some(tool.name);
+            last = Some(item.name);
         }
         body.push(b']');
-        if let (Some(last), Some(_)) = (last, tools.next()) {
-            body.extend_from_slice(format!(r#","nextCursor":"{}""#, URL_SAFE_NO_PAD.encode(last.as_str())).as_bytes());
+        if let (Some(last), Some(_)) = (last, items.next()) {
+            body.extend_from_slice(format!(r#","nextCursor":"{}""#, URL_SAFE_NO_PAD.encode(last)).as_bytes());
         }
         Ok(())
+    }
+
+    fn route(&self, route: RouteView<'_>) -> Option<&Route> {
+        self.routes.get(route.plan().path.as_str())
+    }
+}
+
+impl Route {
+    fn of(route: RouteView<'_>) -> Self {
+        let entries = |list: List| {
+            let items = route.all_items(list).map(|item| (item.subject.clone(), Entry::of(&item)));
+            (list, items.collect::<HashMap<_, _>>())
+        };
+        let entries: HashMap<_, _> = List::ALL.into_iter().map(entries).collect();
+        let has = |list: List| entries.get(&list).is_some_and(|entries| !entries.is_empty());
+        let mut capabilities = vec![r#""tools":{"listChanged":true}"#, r#""logging":{}"#];
+        if has(List::Prompts) {
+            capabilities.push(r#""prompts":{"listChanged":true}"#);
+        }
+        if has(List::Resources) || has(List::Templates) {
+            capabilities.push(r#""resources":{"subscribe":true,"listChanged":true}"#);
+        }
+        if has(List::Prompts) || has(List::Templates) {
+            capabilities.push(r#""completions":{}"#);
+        }
+        let capabilities = format!("{{{}}}", capabilities.join(","));
+        Self { entries, capabilities }
+    }
+
+    fn entry(&self, list: List, subject: &Subject) -> Option<&Entry> {
+        self.entries.get(&list)?.get(subject)
     }
 }
 
 impl Entry {
-    fn of(view: &ToolView<'_>) -> Self {
-        let tool = view.tool;
+    fn of(item: &ItemView<'_>) -> Self {
         let raw = |schema: &str| RawValue::from_string(schema.to_owned()).ok();
-        let listed = Listed {
-            name: view.name.as_str(),
-            title: tool.title.as_deref(),
-            description: &tool.description,
-            input_schema: raw(&tool.input_schema).unwrap_or_default(),
-            output_schema: tool.output_schema.as_deref().and_then(raw),
-            annotations: Annotations {
-                read_only_hint: tool.read_only,
-                destructive_hint: tool.destructive,
-                idempotent_hint: tool.idempotent,
-                open_world_hint: tool.open_world,
-            },
+        let mut params = Vec::new();
+        let json = match item.offered {
+            Offered::Tool(tool) => {
+                params = params_of(&serde_json::from_str(&tool.input_schema).unwrap_or_default());
+                serde_json::to_string(&ListedTool {
+                    name: item.name,
+                    title: tool.title.as_deref(),
+                    description: &tool.description,
+                    input_schema: raw(&tool.input_schema).unwrap_or_default(),
+                    output_schema: tool.output_schema.as_deref().and_then(raw),
+                    annotations: Hints {
+                        read_only_hint: tool.read_only,
+                        destructive_hint: tool.destructive,
+                        idempotent_hint: tool.idempotent,
+                        open_world_hint: tool.open_world,
+                    },
+                })
+            }
+            Offered::Prompt(prompt) => serde_json::to_string(&ListedPrompt {
+                name: item.name,
+                title: prompt.title.as_deref(),
+                description: prompt.description.as_deref(),
+                arguments: &prompt.arguments,
+            }),
+            Offered::Resource(resource) => serde_json::to_string(&ListedResource {
+                uri: Some(&resource.uri),
+                uri_template: None,
+                name: &resource.name,
+                title: resource.title.as_deref(),
+                description: resource.description.as_deref(),
+                mime_type: resource.mime_type.as_deref(),
+                size: resource.size,
+                annotations: &resource.annotations,
+            }),
+            Offered::Template(template) => serde_json::to_string(&ListedResource {
+                uri: None,
+                uri_template: Some(&template.uri_template),
+                name: &template.name,
+                title: template.title.as_deref(),
+                description: template.description.as_deref(),
+                mime_type: template.mime_type.as_deref(),
+                size: None,
+                annotations: &template.annotations,
+            }),
         };
-        let schema = serde_json::from_str(&tool.input_schema).unwrap_or_default();
-        Self { json: serde_json::to_string(&listed).unwrap_or_default(), params: params_of(&schema) }
+        Self { json: json.unwrap_or_default(), params }
     }
 }
 
-/// A cursor is the name of the last tool on the page before, so it stays good when the house starts anew.
+/// What a list is called in its result.
+fn member(list: List) -> &'static str {
+    match list {
+        List::Tools => "tools",
+        List::Prompts => "prompts",
+        List::Resources => "resources",
+        List::Templates => "resourceTemplates",
+    }
+}
+
+/// A cursor is the name of the last item on the page before, so it stays good when the house starts anew.
 fn read_cursor(cursor: &str) -> Result<String, String> {
     let name = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     name.ok_or_else(|| "the cursor is not one that this server gave".to_owned())

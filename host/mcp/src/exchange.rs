@@ -15,6 +15,7 @@ pub struct Message {
     pub way: Way,
     /// The path of the route.
     pub route: Box<str>,
+    /// Over HTTP those of the request. Other transports have at most the one that names their session.
     pub headers: HeaderMap,
     pub body: Bytes,
 }
@@ -30,8 +31,8 @@ pub enum Answer {
     },
     /// A notification was taken; there is nothing to say.
     Accepted,
-    /// The client took its request back; there is nothing more to say.
-    Cancelled,
+    /// The client took its request back, or a stream is over; there is nothing more to say.
+    Silence,
 }
 
 /// What kind of reply it is. The gateway translates it into a status.
@@ -56,10 +57,18 @@ pub struct Exchange {
     pub outlives_client: bool,
 }
 
-/// Notifications on their way to the client, in order. The exchange fills it while it is polled, and whoever
-/// polls the exchange empties it afterwards; so it needs no waker, and it is bounded by dropping.
+/// Something that is said before the answer.
+#[derive(Debug)]
+pub struct Note {
+    pub text: Bytes,
+    /// It may not be left out when the client is slow: somebody waits for the answer to it.
+    pub needed: bool,
+}
+
+/// Notes on their way to the client, in order. The exchange fills it while it is polled, and whoever polls the
+/// exchange empties it afterwards; so it needs no waker, and it is bounded by dropping.
 #[derive(Clone, Default)]
-pub struct Outbox(Arc<Mutex<VecDeque<Bytes>>>);
+pub struct Outbox(Arc<Mutex<VecDeque<Note>>>);
 
 const OUTBOX_MAX: usize = 512;
 
@@ -72,8 +81,8 @@ impl Exchange {
         Self { future: Box::pin(future), outbox, outlives_client }
     }
 
-    /// Notifications that have come up since the last time.
-    pub fn take_notifications(&self) -> VecDeque<Bytes> {
+    /// What has come up since the last time.
+    pub fn take_notes(&self) -> VecDeque<Note> {
         std::mem::take(&mut *self.outbox.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -87,11 +96,17 @@ impl Future for Exchange {
 }
 
 impl Outbox {
-    pub(crate) fn push(&self, notification: Bytes) {
+    /// Adds a note that may be lost.
+    pub(crate) fn push(&self, text: Bytes) {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if queue.len() < OUTBOX_MAX {
-            queue.push_back(notification);
+            queue.push_back(Note { text, needed: false });
         }
+    }
+
+    /// Adds a note that is waited for. There are few: the questions of one round.
+    pub(crate) fn push_needed(&self, text: Bytes) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(Note { text, needed: true });
     }
 }
 

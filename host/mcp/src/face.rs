@@ -1,16 +1,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use certosa_house::{House, RouteView};
+use bytes::Bytes;
+use certosa_house::{House, RouteView, Way};
+use futures_util::future::join_all;
 use http::HeaderMap;
+use serde_json::value::RawValue;
+use tokio::sync::watch;
 
 use crate::catalog::Catalog;
 use crate::exchange::{Answer, Exchange, Kind, Message, Outbox};
-use crate::rpc::{self, Code, Envelope, Malformed};
+use crate::hub::Hub;
+use crate::params::Params;
+use crate::rpc::{self, Body, Code, Envelope, Malformed, Response};
 use crate::sessions::Sessions;
 use crate::state::Seal;
-use crate::tools::Params;
-use crate::{LEGACY, SESSION_HEADER, headers, legacy, modern, rpc_error};
+use crate::versions::Version;
+use crate::{SESSION_HEADER, headers, legacy, modern, rpc_error};
 
 /// The MCP face of one house. All transports and both eras enter at [`Face::exchange`].
 pub struct Face {
@@ -18,6 +24,9 @@ pub struct Face {
     pub(crate) catalog: Catalog,
     pub(crate) sessions: Sessions,
     pub(crate) seal: Seal,
+    pub(crate) hub: Hub,
+    /// Turns true when the house closes: streams that would go on for ever end.
+    closing: watch::Sender<bool>,
 }
 
 /// A message whose envelope was read and whose route is known.
@@ -29,29 +38,79 @@ pub(crate) struct Received<'a> {
     pub outbox: &'a Outbox,
 }
 
+/// Messages in one batch (MCP 2025-03-26 has no number for this).
+const BATCH_MAX: usize = 32;
+
 impl Face {
     pub fn new(house: Arc<House>) -> Result<Self, getrandom::Error> {
         let limits = house.limits();
         let sessions = Sessions::new(limits.sessions_max, Duration::from_secs(limits.session_idle_s_max.into()));
-        Ok(Self { catalog: Catalog::of(&house), sessions, seal: Seal::new()?, house })
+        Ok(Self {
+            catalog: Catalog::of(&house),
+            sessions,
+            seal: Seal::new()?,
+            hub: Hub::default(),
+            closing: watch::Sender::new(false),
+            house,
+        })
+    }
+
+    /// Sessions of older clients that are open.
+    pub fn sessions(&self) -> usize {
+        self.sessions.count()
+    }
+
+    /// Ends the streams that would go on for ever.
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Whether the house is closing.
+    pub fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    /// Comes back when the house closes.
+    pub async fn closed(&self) {
+        let mut closing = self.closing.subscribe();
+        let _or_the_face_is_gone = closing.wait_for(|closing| *closing).await.is_ok();
     }
 
     /// Begins to work on one message. The work advances while the exchange is polled.
     pub fn exchange(self: Arc<Self>, message: Message) -> Exchange {
         let outbox = Outbox::default();
         let named = headers::text(&message.headers, headers::VERSION).ok().flatten();
-        let outlives_client = message.headers.contains_key(SESSION_HEADER) && named != Some(crate::MODERN);
+        let is_modern = named == Some(Version::V2026_07_28.as_str());
+        let outlives_client = message.headers.contains_key(SESSION_HEADER) && !is_modern;
         let ours = outbox.clone();
         Exchange::new(outbox, outlives_client, async move { self.answer(&message, &ours).await })
     }
 
+    /// Opens the stream of an older client's session: what the house says without being asked.
+    pub fn stream(self: Arc<Self>, message: Message) -> Result<Exchange, Answer> {
+        legacy::session(&self, &message)?;
+        let outbox = Outbox::default();
+        let ours = outbox.clone();
+        Ok(Exchange::new(outbox, false, async move { legacy::listen(&self, &message, &ours).await }))
+    }
+
+    /// Ends the session of an older client.
+    pub fn end_session(&self, message: &Message) -> Result<(), Answer> {
+        legacy::session(self, message).map(crate::sessions::Open::end)
+    }
+
     async fn answer(&self, message: &Message, outbox: &Outbox) -> Answer {
-        let envelope = match Envelope::parse(&message.body) {
+        match rpc::read(&message.body) {
+            Ok(Body::One(text)) => self.answer_one(message, text, outbox).await,
+            Ok(Body::Batch(texts)) => self.answer_batch(message, &texts, outbox).await,
+            Err(malformed) => self.malformed(message, malformed),
+        }
+    }
+
+    async fn answer_one(&self, message: &Message, text: &str, outbox: &Outbox) -> Answer {
+        let envelope = match Envelope::parse(text) {
             Ok(envelope) => envelope,
-            Err(Malformed::NotJson(why)) => return invalid(None, Code::Parse, &format!("not JSON: {why}")),
-            Err(Malformed::NotRequest(why, id)) => return invalid(id.as_deref(), Code::InvalidRequest, &why),
-            // Questions of ours travel in results so far: there is nothing that a response could answer.
-            Err(Malformed::Response) => return invalid(None, Code::InvalidRequest, "nothing was asked"),
+            Err(malformed) => return self.malformed(message, malformed),
         };
         let Some(route) = self.house.route(&message.route) else {
             return invalid(envelope.id, Code::InvalidRequest, "there is no such route");
@@ -59,31 +118,77 @@ impl Face {
         let received = Received { face: self, message, route, envelope, outbox };
         match received.envelope.params::<Params<'_>>() {
             Err(why) => invalid(received.envelope.id, Code::InvalidParams, &format!("the parameters: {why}")),
-            Ok(params) => match is_legacy(&message.headers, &received.envelope.method, &params) {
+            Ok(params) => match is_legacy(&received, &params) {
                 true => legacy::answer(received, params).await,
                 false => modern::answer(received, params).await,
             },
         }
     }
 
-    /// Opens the stream that an older client asks for with GET: whether it may have one.
-    pub fn may_stream(&self, message: &Message) -> Result<(), Answer> {
-        legacy::session(self, message).map(|_| ())
+    /// Answers the messages of a batch at the same time, for sessions of the one version that has them.
+    async fn answer_batch(&self, message: &Message, texts: &[&RawValue], outbox: &Outbox) -> Answer {
+        let session = message.headers.contains_key(SESSION_HEADER).then(|| legacy::session(self, message));
+        match session {
+            Some(Err(refusal)) => return refusal,
+            Some(Ok(session)) if session.version == Version::V2025_03_26 => {}
+            _ => {
+                let why = "a batch, which MCP has only in sessions of 2025-03-26: send one message for each request";
+                return invalid(None, Code::InvalidRequest, why);
+            }
+        }
+        if !(1..=BATCH_MAX).contains(&texts.len()) {
+            let why = format!("a batch of {} messages, where 1 to {BATCH_MAX} are allowed", texts.len());
+            return invalid(None, Code::InvalidRequest, &why);
+        }
+        let answers = texts.iter().map(|text| self.answer_one(message, text.get(), outbox));
+        let replies: Vec<Bytes> = join_all(answers).await.into_iter().filter_map(Answer::into_body).collect();
+        match replies.is_empty() {
+            true => Answer::Accepted,
+            false => Answer::reply(Kind::Result, [b"[".as_slice(), &replies.join(&b','), b"]"].concat().into()),
+        }
     }
 
-    /// Ends the session of an older client (DELETE).
-    pub fn end_session(&self, message: &Message) -> Result<(), Answer> {
-        legacy::session(self, message).map(crate::sessions::Open::end)
+    fn malformed(&self, message: &Message, malformed: Malformed) -> Answer {
+        match malformed {
+            Malformed::NotJson(why) => invalid(None, Code::Parse, &format!("not JSON: {why}")),
+            Malformed::NotRequest(why, id) => invalid(id.as_deref(), Code::InvalidRequest, &why),
+            Malformed::Response(response) => self.answered(message, response),
+        }
+    }
+
+    /// The client answers a question that it was asked in its session.
+    fn answered(&self, message: &Message, response: Response) -> Answer {
+        if !message.headers.contains_key(SESSION_HEADER) {
+            return invalid(None, Code::InvalidRequest, "a response without a session: nothing was asked");
+        }
+        match legacy::session(self, message) {
+            Err(refusal) => refusal,
+            Ok(session) if session.answered(response) => Answer::Accepted,
+            Ok(_) => invalid(None, Code::InvalidRequest, "a response to what was not asked, or not any more"),
+        }
     }
 }
 
 /// The modern era announces itself in every request; what does not is from before.
-fn is_legacy(headers: &HeaderMap, method: &str, params: &Params<'_>) -> bool {
+fn is_legacy(received: &Received<'_>, params: &Params<'_>) -> bool {
+    let headers: &HeaderMap = &received.message.headers;
     let named = headers::text(headers, headers::VERSION).ok().flatten();
     let in_body = params.meta.as_ref().is_some_and(|meta| meta.version.is_some());
     match named {
-        Some(version) => LEGACY.contains(&version),
-        None => !in_body && (method == "initialize" || headers.contains_key(SESSION_HEADER)),
+        Some(version) => Version::parse(version).is_some_and(Version::is_legacy),
+        None if in_body => false,
+        // On other transports there is nothing beside the body.
+        None if received.message.way != Way::Http => received.envelope.method != "server/discover",
+        None => received.envelope.method == "initialize" || headers.contains_key(SESSION_HEADER),
+    }
+}
+
+impl Answer {
+    pub(crate) fn into_body(self) -> Option<Bytes> {
+        match self {
+            Self::Reply { body, .. } => Some(body),
+            Self::Accepted | Self::Silence => None,
+        }
     }
 }
 

@@ -5,12 +5,14 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
 pub(crate) const VERSION: &str = "mcp-protocol-version";
 const METHOD: &str = "mcp-method";
 const NAME: &str = "mcp-name";
+const PREFIX: &str = "=?base64?";
+const SUFFIX: &str = "?=";
 
 /// A parameter that a tool's schema wants repeated in a header (`x-mcp-header`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,9 +71,33 @@ fn agree(headers: &HeaderMap, name: &str, expected: Option<&str>) -> Result<(), 
     }
 }
 
+/// The headers that repeat the arguments of a tool with this schema, as a client sends them.
+pub fn param_headers(schema: &Value, arguments: &Value) -> Vec<(String, HeaderValue)> {
+    let repeated = |param: ParamHeader| {
+        let value = param.path.iter().try_fold(arguments, |value, key| value.get(key))?;
+        let text = match value {
+            Value::Null => return None,
+            Value::String(text) => Cow::Borrowed(text.as_str()),
+            value => Cow::Owned(value.to_string()),
+        };
+        Some((param.header, header_value(&text)))
+    };
+    params_of(schema).into_iter().filter_map(repeated).collect()
+}
+
+/// A text as a header's value: as it is where that is possible, and `=?base64?…?=` where it is not.
+pub fn header_value(text: &str) -> HeaderValue {
+    let is_plain = text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
+        && text.trim_ascii().len() == text.len()
+        && !(text.starts_with(PREFIX) && text.ends_with(SUFFIX));
+    let encoded = || format!("{PREFIX}{}{SUFFIX}", STANDARD.encode(text));
+    let value = if is_plain { HeaderValue::from_str(text) } else { HeaderValue::from_str(&encoded()) };
+    value.unwrap_or(HeaderValue::from_static(""))
+}
+
 /// Decodes `=?base64?…?=`; everything else stands for itself.
 fn decode(text: &str) -> Result<Cow<'_, str>, &'static str> {
-    let Some(encoded) = text.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
+    let Some(encoded) = text.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX)) else {
         return Ok(Cow::Borrowed(text));
     };
     let bytes = STANDARD.decode(encoded).map_err(|_| "not standard base64 with padding (RFC 4648, section 4)")?;
@@ -122,6 +148,22 @@ mod tests {
         assert!(check_name(&headers(&[("mcp-name", "=?base64?Z3LDvMOf?=")]), "grüß").is_ok());
         assert!(check_name(&headers(&[("mcp-name", "=?base64?SGVsbG8?=")]), "Hello").is_err(), "no padding");
         assert!(check_name(&headers(&[("mcp-name", "=?base64?SGVsbG8=")]), "=?base64?SGVsbG8=").is_ok(), "no suffix");
+    }
+
+    #[test]
+    fn values_are_written_as_they_are_read() {
+        for text in ["plain", "two words", " padded", "grüß", "a\nb", "", "=?base64?x?=", "=?base64?x"] {
+            let value = header_value(text);
+            assert_eq!(decode(value.to_str().unwrap()).unwrap(), text);
+        }
+        let schema =
+            json!({"properties": {"a": {"x-mcp-header": "A"}, "n": {"x-mcp-header": "N"}, "z": {"x-mcp-header": "Z"}}});
+        let arguments = json!({"a": "ü", "n": 3, "z": null});
+        let written = param_headers(&schema, &arguments);
+        let headers: HeaderMap =
+            written.into_iter().map(|(name, value)| (name.parse::<http::HeaderName>().unwrap(), value)).collect();
+        assert_eq!(check_params(&headers, &params_of(&schema), &arguments), Ok(()));
+        assert_eq!(headers.len(), 2);
     }
 
     #[test]

@@ -1,24 +1,31 @@
-//! MCP 2025-11-25 and 2025-06-18: a handshake opens a session, and the session's id comes with every request.
+//! MCP 2025-11-25, 2025-06-18 and 2025-03-26: a handshake opens a session, and the session's id comes with
+//! every request.
+
+use std::borrow::Cow;
+use std::time::Duration;
 
 use certosa_model::LogLevel;
 use serde::Deserialize;
-use std::borrow::Cow;
 
 use crate::SESSION_HEADER;
-use crate::exchange::{Answer, Kind, Message};
+use crate::exchange::{Answer, Kind, Message, Outbox};
 use crate::face::{Face, Received, invalid};
 use crate::headers;
+use crate::hub::Wants;
 use crate::modern::server_info;
+use crate::params::{Capabilities, Params};
+use crate::request::Request;
 use crate::rpc::{self, Code, response};
-use crate::sessions::Open;
-use crate::tools::{Era, Params, Request};
-use crate::versions::{CAPABILITIES, negotiate};
+use crate::sessions::{About, Open};
+use crate::versions::Version;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Initialize<'a> {
     #[serde(borrow)]
     protocol_version: Cow<'a, str>,
+    #[serde(default)]
+    capabilities: Capabilities,
 }
 
 #[derive(Deserialize)]
@@ -32,6 +39,9 @@ struct Cancelled<'a> {
     #[serde(borrow)]
     request_id: &'a serde_json::value::RawValue,
 }
+
+/// While a stream is open its session is in use; this often it says so.
+const TOUCH: Duration = Duration::from_secs(5);
 
 pub(crate) async fn answer(received: Received<'_>, params: Params<'_>) -> Answer {
     let method = &*received.envelope.method;
@@ -52,13 +62,13 @@ pub(crate) async fn answer(received: Received<'_>, params: Params<'_>) -> Answer
     };
     let request = Request {
         face: received.face,
-        era: Era::Legacy,
-        way: received.message.way,
-        caller: &received.message.caller,
+        version: session.version,
+        message: received.message,
         route: received.route,
-        headers: &received.message.headers,
         id,
         params,
+        session: Some(&session),
+        askable: session.askable,
         log: Some(session.log),
         outbox: received.outbox,
     };
@@ -70,6 +80,14 @@ pub(crate) async fn answer(received: Received<'_>, params: Params<'_>) -> Answer
                 request.result(|_| {})
             }
             Err(why) => request.invalid(&why),
+        },
+        "resources/subscribe" => subscribe(&request, &session),
+        "resources/unsubscribe" => match request.params.uri.as_deref() {
+            Some(uri) => {
+                session.unsubscribe(uri);
+                request.result(|_| {})
+            }
+            None => request.invalid("resources/unsubscribe needs \"uri\""),
         },
         method => cancellable(&session, request, method).await,
     }
@@ -90,7 +108,7 @@ pub(crate) fn session<'f>(face: &'f Face, message: &Message) -> Result<Open<'f>,
         Answer::reply(Kind::UnknownSession, rpc::error(None, Code::InvalidRequest, why, None))
     })?;
     match headers::text(&message.headers, headers::VERSION) {
-        Ok(Some(version)) if version != session.version => {
+        Ok(Some(version)) if version != session.version.as_str() => {
             let why = format!("this session speaks {}, and MCP-Protocol-Version says otherwise", session.version);
             Err(invalid(None, Code::InvalidRequest, &why))
         }
@@ -107,22 +125,54 @@ fn initialize(received: &Received<'_>) -> Answer {
         Ok(asked) => asked,
         Err(why) => return invalid(Some(id), Code::InvalidParams, &why),
     };
-    let version = negotiate(&asked.protocol_version);
-    let caller = received.message.caller.subject();
-    let Some(session) = received.face.sessions.start(caller, &received.message.route, version) else {
-        return Answer::reply(
-            Kind::Unavailable,
-            rpc::error(Some(id), Code::Internal, "no session can be opened", None),
-        );
+    let version = Version::negotiate(&asked.protocol_version);
+    let caller = received.message.caller.subject().clone();
+    let route = received.message.route.clone();
+    let askable = asked.capabilities.askable(version);
+    let Some(session) = received.face.sessions.start(About { caller, route, version, askable }) else {
+        let why = "no session can be opened: as many as may be (sessionsMax) are busy";
+        return Answer::reply(Kind::Unavailable, rpc::error(Some(id), Code::Internal, why, None));
     };
+    let capabilities = received.face.catalog.capabilities(received.route);
     let body = response(id, |body| {
         let text = format!(
-            r#"{{"protocolVersion":"{version}","capabilities":{CAPABILITIES},"serverInfo":{}}}"#,
+            r#"{{"protocolVersion":"{version}","capabilities":{capabilities},"serverInfo":{}}}"#,
             server_info()
         );
         body.extend_from_slice(text.as_bytes());
     });
     Answer::Reply { kind: Kind::Result, body, session: Some(session) }
+}
+
+/// Only what can be read can be subscribed to.
+fn subscribe(request: &Request<'_>, session: &Open<'_>) -> Answer {
+    match request.params.uri.as_deref() {
+        None => request.invalid("resources/subscribe needs \"uri\""),
+        Some(uri) if !request.route.may_read(&request.message.caller, uri) => {
+            request.unknown(certosa_model::Kind::Resource, uri)
+        }
+        Some(uri) if session.subscribe(uri) => request.result(|_| {}),
+        Some(_) => request.invalid("this session subscribed to as many resources as it may"),
+    }
+}
+
+/// What a session is told without having asked, until it ends, somebody else listens, or the house closes.
+pub(crate) async fn listen(face: &Face, message: &Message, outbox: &Outbox) -> Answer {
+    let Ok(session) = session(face, message) else { return Answer::Silence };
+    let Some(mut alive) = session.alive() else { return Answer::Silence };
+    let mut place = face.hub.join(&session.id, message, Wants::Session(session.subscriptions()));
+    let mut closed = std::pin::pin!(face.closed());
+    loop {
+        tokio::select! {
+            notice = place.next() => match notice {
+                Some(notice) => outbox.push(notice.write(None)),
+                None => return Answer::Silence,
+            },
+            _ = alive.changed() => return Answer::Silence,
+            () = closed.as_mut() => return Answer::Silence,
+            () = tokio::time::sleep(TOUCH) => session.touch(),
+        }
+    }
 }
 
 /// A request that `notifications/cancelled` can end.
@@ -132,7 +182,7 @@ async fn cancellable(session: &Open<'_>, request: Request<'_>, method: &str) -> 
     };
     tokio::select! {
         biased;
-        () = running.cancelled() => Answer::Cancelled,
+        () = running.cancelled() => Answer::Silence,
         answer = request.answer(method) => answer,
     }
 }

@@ -1,36 +1,48 @@
 //! MCP 2026-07-28: no handshake and no session. Every request says in `_meta` what it speaks and what its
 //! sender can do, and repeats in headers what the network may want to know.
 
+use certosa_house::Way;
+use certosa_syscall::guest::Askable;
+
 use crate::exchange::{Answer, Kind};
 use crate::face::{Received, invalid};
 use crate::headers;
-use crate::rpc::{self, Code};
-use crate::tools::{CACHE_HINTS, Era, Params, Request};
-use crate::versions::{CAPABILITIES, MODERN, SUPPORTED};
+use crate::hub::Wants;
+use crate::params::{Filter, Params};
+use crate::request::Request;
+use crate::rpc::{self, Code, notification};
+use crate::versions::{SUPPORTED, Version};
+
+/// How long clients may keep what a house says about itself.
+const DISCOVER_HINTS: &str = r#""ttlMs":60000,"cacheScope":"private","#;
 
 pub(crate) async fn answer(received: Received<'_>, params: Params<'_>) -> Answer {
     let Some(id) = received.envelope.id else {
-        // `notifications/cancelled` is of no use here: whoever cancels closes the connection.
+        // `notifications/cancelled` is of no use here: whoever cancels closes the connection, and a transport
+        // without connections deals with it by itself.
         return Answer::Accepted;
     };
     if let Err(refusal) = check(&received, id, &params) {
         return refusal;
     }
-    let log = params.meta.as_ref().and_then(|meta| meta.log);
+    let version = Version::V2026_07_28;
+    let meta = params.meta.as_ref();
+    let capabilities = meta.and_then(|meta| meta.capabilities.as_ref());
     let request = Request {
         face: received.face,
-        era: Era::Modern,
-        way: received.message.way,
-        caller: &received.message.caller,
+        version,
+        message: received.message,
         route: received.route,
-        headers: &received.message.headers,
         id,
+        session: None,
+        askable: capabilities.map_or(Askable::empty(), |can| can.askable(version)),
+        log: meta.and_then(|meta| meta.log),
         params,
-        log,
         outbox: received.outbox,
     };
     match &*received.envelope.method {
         "server/discover" => discover(&request),
+        "subscriptions/listen" => listen(request).await,
         method => request.answer(method).await,
     }
 }
@@ -38,6 +50,7 @@ pub(crate) async fn answer(received: Received<'_>, params: Params<'_>) -> Answer
 /// The checks that every request of this era has to pass, in the order of the specification.
 fn check(received: &Received<'_>, id: &str, params: &Params<'_>) -> Result<(), Answer> {
     let headers = &received.message.headers;
+    let has_headers = received.message.way == Way::Http;
     let mismatch = |why: &str| invalid(Some(id), Code::HeaderMismatch, why);
     let missing = |what: &str| {
         let why = format!("_meta[\"io.modelcontextprotocol/{what}\"] is missing");
@@ -49,26 +62,72 @@ fn check(received: &Received<'_>, id: &str, params: &Params<'_>) -> Result<(), A
         return Err(missing("clientCapabilities"));
     }
     let named = headers::text(headers, headers::VERSION).map_err(|why| mismatch(&why))?;
-    if named != Some(version) {
+    if has_headers && named != Some(version) {
         return Err(mismatch("MCP-Protocol-Version and the version in _meta disagree"));
     }
-    if version != MODERN {
+    if Version::parse(version) != Some(Version::V2026_07_28) {
         let requested = rpc::quoted(version);
         let data = format!(r#"{{"supported":{SUPPORTED},"requested":{requested}}}"#);
         let body = rpc::error(Some(id), Code::UnsupportedVersion, "unsupported protocol version", Some(&data));
         return Err(Answer::reply(Kind::Invalid, body));
     }
-    headers::check_method(headers, &received.envelope.method).map_err(|why| mismatch(&why))
+    match has_headers {
+        true => headers::check_method(headers, &received.envelope.method).map_err(|why| mismatch(&why)),
+        false => Ok(()),
+    }
 }
 
 fn discover(request: &Request<'_>) -> Answer {
+    let capabilities = request.face.catalog.capabilities(request.route);
     request.result(|body| {
         let text = format!(
-            r#"{CACHE_HINTS}"supportedVersions":{SUPPORTED},"capabilities":{CAPABILITIES},"_meta":{{"io.modelcontextprotocol/serverInfo":{}}}"#,
+            r#"{DISCOVER_HINTS}"supportedVersions":{SUPPORTED},"capabilities":{capabilities},"_meta":{{"io.modelcontextprotocol/serverInfo":{}}}"#,
             server_info()
         );
         body.extend_from_slice(text.as_bytes());
     })
+}
+
+/// Tells the client of changes until it goes away or the house closes.
+async fn listen(request: Request<'_>) -> Answer {
+    let Some(mut filter) = request.params.notifications.clone() else {
+        return request.invalid("subscriptions/listen needs \"notifications\"");
+    };
+    // What the client may not read is left out of the acknowledgement, as what is not there would be.
+    filter.resource_subscriptions.retain(|uri| request.route.may_read(&request.message.caller, uri));
+    let meta = format!(r#"{{"io.modelcontextprotocol/subscriptionId":{}}}"#, request.id);
+    let acknowledged = format!(r#"{{"_meta":{meta},"notifications":{}}}"#, written(&filter));
+    let key = format!("listen {}", request.face.hub.number());
+    let mut place = request.face.hub.join(&key, request.message, Wants::Filter(filter));
+    request.outbox.push_needed(notification("notifications/subscriptions/acknowledged", &acknowledged));
+    let mut closed = std::pin::pin!(request.face.closed());
+    loop {
+        tokio::select! {
+            notice = place.next() => match notice {
+                Some(notice) => request.outbox.push(notice.write(Some(&meta))),
+                None => return Answer::Silence,
+            },
+            () = closed.as_mut() => {
+                return request.result(|body| body.extend_from_slice(format!(r#""_meta":{meta}"#).as_bytes()));
+            }
+        }
+    }
+}
+
+/// The filter as the client gets it back: only what it will be told of.
+fn written(filter: &Filter) -> String {
+    let Filter { tools_list_changed, prompts_list_changed, resources_list_changed, resource_subscriptions } = filter;
+    let lists = [
+        ("toolsListChanged", tools_list_changed),
+        ("promptsListChanged", prompts_list_changed),
+        ("resourcesListChanged", resources_list_changed),
+    ];
+    let mut members: Vec<_> =
+        lists.into_iter().filter(|(_, wanted)| **wanted).map(|(name, _)| format!(r#""{name}":true"#)).collect();
+    if !resource_subscriptions.is_empty() {
+        members.push(format!(r#""resourceSubscriptions":{}"#, serde_json::Value::from(resource_subscriptions.clone())));
+    }
+    format!("{{{}}}", members.join(","))
 }
 
 pub(crate) fn server_info() -> String {

@@ -2,24 +2,20 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use certosa_house::CallError;
+use certosa_house::{CallError, role_name};
 use certosa_model::Event;
-use certosa_syscall::tools::{Content, Outcome, Question, QuestionKind, ResourceBody, ResourceContents, ToolResult};
+use certosa_syscall::guest::{
+    Completion, Content, Outcome, PromptResult, Question, QuestionKind, ResourceBody, ResourceContents, ToolResult,
+};
 use serde::Serialize;
 use serde_json::{json, value::RawValue};
 
 use crate::rpc::{notification, quoted};
+use crate::versions::Version;
 
 /// Writes a finished call as the body of a `CallToolResult`, without the braces around it.
-pub(crate) fn write_result(result: &ToolResult, body: &mut Vec<u8>) {
-    body.extend_from_slice(br#""content":["#);
-    for (index, content) in result.content.iter().enumerate() {
-        if index > 0 {
-            body.push(b',');
-        }
-        write_content(content, body);
-    }
-    body.push(b']');
+pub(crate) fn write_tool_result(result: &ToolResult, version: Version, body: &mut Vec<u8>) {
+    write_list("content", &result.content, body, |content, body| write_content(content, version, body));
     if let Some(structured) = &result.structured {
         body.extend_from_slice(br#","structuredContent":"#);
         body.extend_from_slice(structured.as_bytes());
@@ -29,11 +25,61 @@ pub(crate) fn write_result(result: &ToolResult, body: &mut Vec<u8>) {
     }
 }
 
+/// Writes a prompt as the body of a `GetPromptResult`, without the braces around it.
+pub(crate) fn write_prompt(result: &PromptResult, version: Version, body: &mut Vec<u8>) {
+    if let Some(description) = &result.description {
+        body.extend_from_slice(br#""description":"#);
+        write_text(description, body);
+        body.push(b',');
+    }
+    write_list("messages", &result.messages, body, |message, body| {
+        body.extend_from_slice(format!(r#"{{"role":"{}","content":"#, role_name(message.role)).as_bytes());
+        write_content(&message.content, version, body);
+        body.push(b'}');
+    });
+}
+
+/// Writes a resource as the body of a `ReadResourceResult`, without the braces around it.
+pub(crate) fn write_contents(contents: &[ResourceContents], body: &mut Vec<u8>) {
+    write_list("contents", contents, body, write_resource);
+}
+
+/// Writes proposals as the body of a `CompleteResult`, without the braces around it.
+pub(crate) fn write_completion(completion: &Completion, body: &mut Vec<u8>) {
+    body.extend_from_slice(br#""completion":{"#);
+    write_list("values", &completion.values, body, |value, body| write_text(value, body));
+    if let Some(total) = completion.total {
+        body.extend_from_slice(format!(r#","total":{total}"#).as_bytes());
+    }
+    body.extend_from_slice(format!(r#","hasMore":{}}}"#, completion.has_more).as_bytes());
+}
+
+/// Writes `"name":[…]`.
+fn write_list<T>(name: &str, items: &[T], body: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
+    body.extend_from_slice(format!(r#""{name}":["#).as_bytes());
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        write(item, body);
+    }
+    body.push(b']');
+}
+
 /// Writes a call that has no result as a tool error: the model reads why, and a program finds it in `_meta`.
-pub(crate) fn write_error(error: &CallError, body: &mut Vec<u8>) {
+pub(crate) fn write_tool_error(error: &CallError, body: &mut Vec<u8>) {
+    let (text, refusal) = (quoted(&error.to_string()), refusal(error));
+    let written = format!(
+        r#""content":[{{"type":"text","text":{text}}}],"isError":true,"_meta":{{"certosa/refusal":{refusal}}}"#
+    );
+    body.extend_from_slice(written.as_bytes());
+}
+
+/// Why a call has no result, for programs.
+pub(crate) fn refusal(error: &CallError) -> serde_json::Value {
     let mut refusal = json!({ "fault": error.fault() });
     let details = match error {
-        CallError::UnknownTool => vec![("kind", json!("unknown-tool"))],
+        CallError::Unknown(kind) => vec![("kind", json!(format!("unknown-{}", kind.as_str())))],
         CallError::Arguments(_) => vec![("kind", json!("arguments"))],
         CallError::Busy { retry_after_ms, .. } => {
             vec![("kind", json!("busy")), ("limit", json!("concurrency")), ("retryAfterMs", json!(retry_after_ms))]
@@ -49,6 +95,7 @@ pub(crate) fn write_error(error: &CallError, body: &mut Vec<u8>) {
         CallError::Bundle(_) => vec![("kind", json!("bundle"))],
         CallError::Declined(_) => vec![("kind", json!("declined"))],
         CallError::CannotAsk(_) => vec![("kind", json!("cannot-ask"))],
+        CallError::Unanswered(_) => vec![("kind", json!("unanswered"))],
         CallError::Host(_) => vec![("kind", json!("host"))],
     };
     for (key, value) in details {
@@ -56,20 +103,19 @@ pub(crate) fn write_error(error: &CallError, body: &mut Vec<u8>) {
             object.insert(key.to_owned(), value);
         }
     }
-    let text = quoted(&error.to_string());
-    let written = format!(
-        r#""content":[{{"type":"text","text":{text}}}],"isError":true,"_meta":{{"certosa/refusal":{refusal}}}"#
-    );
-    body.extend_from_slice(written.as_bytes());
+    refusal
 }
 
 /// The result of a call as one JSON object, for those who are not MCP clients.
 pub fn result(result: &Result<Outcome, CallError>) -> String {
     let mut body = b"{".to_vec();
     match result {
-        Ok(Outcome::Done(done)) => write_result(done, &mut body),
+        Ok(Outcome::Tool(done)) => write_tool_result(done, Version::V2026_07_28, &mut body),
+        Ok(Outcome::Prompt(prompt)) => write_prompt(prompt, Version::V2026_07_28, &mut body),
+        Ok(Outcome::Resource(contents)) => write_contents(contents, &mut body),
+        Ok(Outcome::Completion(completion)) => write_completion(completion, &mut body),
         Ok(Outcome::InputRequired(questions)) => write_questions(&questions.ask, &mut body),
-        Err(error) => write_error(error, &mut body),
+        Err(error) => write_tool_error(error, &mut body),
     }
     body.push(b'}');
     String::from_utf8(body).unwrap_or_default()
@@ -79,7 +125,7 @@ pub fn result(result: &Result<Outcome, CallError>) -> String {
 pub(crate) fn write_questions(questions: &[Question], body: &mut Vec<u8>) {
     body.extend_from_slice(br#""inputRequests":{"#);
     for (index, question) in questions.iter().enumerate() {
-        let (method, params) = request(&question.kind);
+        let (method, params) = self::question(&question.kind);
         let comma = if index > 0 { "," } else { "" };
         let written = format!(r#"{comma}{}:{{"method":"{method}","params":{params}}}"#, quoted(&question.id));
         body.extend_from_slice(written.as_bytes());
@@ -88,7 +134,7 @@ pub(crate) fn write_questions(questions: &[Question], body: &mut Vec<u8>) {
 }
 
 /// The request of MCP that asks a question.
-fn request(kind: &QuestionKind) -> (&'static str, String) {
+pub(crate) fn question(kind: &QuestionKind) -> (&'static str, String) {
     match kind {
         QuestionKind::Form(form) => {
             let (message, schema) = (quoted(&form.message), &form.schema);
@@ -144,7 +190,7 @@ fn number(value: f64) -> serde_json::Number {
     }
 }
 
-fn write_content(content: &Content, body: &mut Vec<u8>) {
+fn write_content(content: &Content, version: Version, body: &mut Vec<u8>) {
     match content {
         Content::Text(text) => {
             body.extend_from_slice(br#"{"type":"text","text":"#);
@@ -160,6 +206,11 @@ fn write_content(content: &Content, body: &mut Vec<u8>) {
         Content::Resource(resource) => {
             body.extend_from_slice(br#"{"type":"resource","resource":"#);
             write_resource(resource, body);
+        }
+        // There were no links yet: the client gets the address to read it by.
+        Content::Link(link) if version < Version::V2025_06_18 => {
+            body.extend_from_slice(br#"{"type":"text","text":"#);
+            write_text(&format!("{}: {}", link.name, link.uri), body);
         }
         Content::Link(link) => {
             body.extend_from_slice(br#"{"type":"resource_link","uri":"#);

@@ -16,14 +16,45 @@ pub(crate) struct Envelope<'a> {
     pub params: Option<&'a str>,
 }
 
-/// What a body was instead of a request.
+/// A body: one message, or several where a version has batches.
+#[derive(Debug)]
+pub(crate) enum Body<'a> {
+    One(&'a str),
+    Batch(Vec<&'a RawValue>),
+}
+
+/// What a message was instead of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Malformed {
     NotJson(String),
     /// The id, where there is a usable one.
     NotRequest(String, Option<String>),
-    /// An answer to a question that was never asked.
-    Response,
+    /// An answer of the client to a question of ours.
+    Response(Response),
+}
+
+/// An answer of the client.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Response {
+    /// The text of the id.
+    pub id: String,
+    /// The text of the result, or the message of the error.
+    pub result: Result<String, String>,
+}
+
+#[derive(Deserialize)]
+struct WireError<'a> {
+    #[serde(borrow)]
+    message: Option<Cow<'a, str>>,
+}
+
+/// Takes a body apart.
+pub(crate) fn read(body: &[u8]) -> Result<Body<'_>, Malformed> {
+    let text = str::from_utf8(body).map_err(|error| Malformed::NotJson(error.to_string()))?;
+    if !text.trim_start().starts_with('[') {
+        return Ok(Body::One(text));
+    }
+    serde_json::from_str(text).map(Body::Batch).map_err(|error| Malformed::NotJson(error.to_string()))
 }
 
 /// Error codes of JSON-RPC and of MCP 2026-07-28.
@@ -31,6 +62,8 @@ pub(crate) enum Malformed {
 pub enum Code {
     Parse = -32700,
     InvalidRequest = -32600,
+    /// MCP 2025-11-25 and before.
+    ResourceNotFound = -32002,
     MethodNotFound = -32601,
     InvalidParams = -32602,
     Internal = -32603,
@@ -61,12 +94,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 }
 
 impl<'a> Envelope<'a> {
-    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
-        let text = str::from_utf8(body).map_err(|error| Malformed::NotJson(error.to_string()))?;
-        if text.trim_start().starts_with('[') {
-            let why = "a batch, which MCP has not had since 2025-06-18: send one message for each request";
-            return Err(Malformed::NotRequest(why.to_owned(), None));
-        }
+    pub(crate) fn parse(text: &'a str) -> Result<Self, Malformed> {
         let wire: Wire<'a> = serde_json::from_str(text).map_err(|error| match error.is_data() {
             true => Malformed::NotRequest(error.to_string(), None),
             false => Malformed::NotJson(error.to_string()),
@@ -80,9 +108,16 @@ impl<'a> Envelope<'a> {
             return refuse("\"jsonrpc\" is not \"2.0\"", id);
         }
         let Some(method) = wire.method else {
-            return match wire.result.is_some() != wire.error.is_some() {
-                true => Err(Malformed::Response),
-                false => refuse("there is no \"method\"", id),
+            return match (id, wire.result, wire.error) {
+                (Some(id), Some(result), None) => {
+                    Err(Malformed::Response(Response { id: id.to_owned(), result: Ok(result.get().to_owned()) }))
+                }
+                (Some(id), None, Some(error)) => {
+                    let error = serde_json::from_str::<WireError<'_>>(error.get()).ok().and_then(|error| error.message);
+                    let message = error.map_or_else(|| "it gave no reason".to_owned(), Cow::into_owned);
+                    Err(Malformed::Response(Response { id: id.to_owned(), result: Err(message) }))
+                }
+                _ => refuse("there is no \"method\"", id),
             };
         };
         let params = wire.params.map(RawValue::get);
@@ -133,6 +168,11 @@ pub(crate) fn notification(method: &str, params: &str) -> Bytes {
     format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#).into()
 }
 
+/// A request of ours with the parameters `params`, which are JSON text.
+pub(crate) fn request(id: &str, method: &str, params: &str) -> Bytes {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#).into()
+}
+
 /// `text` as a JSON string.
 pub(crate) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
@@ -144,20 +184,21 @@ mod tests {
 
     #[test]
     fn requests_and_notifications_are_read() {
-        let body = br#" {"id": 7, "jsonrpc":"2.0","params":{"a": 1.50},"method":"tools\/list"} "#;
+        let body = r#" {"id": 7, "jsonrpc":"2.0","params":{"a": 1.50},"method":"tools\/list"} "#;
         let envelope = Envelope::parse(body).unwrap();
         assert_eq!((envelope.id, &*envelope.method, envelope.params), (Some("7"), "tools/list", Some("{\"a\": 1.50}")));
-        assert!(Envelope::parse(br#"{"jsonrpc":"2.0","method":"x"}"#).unwrap().id.is_none());
+        assert!(Envelope::parse(r#"{"jsonrpc":"2.0","method":"x"}"#).unwrap().id.is_none());
     }
 
     #[test]
     fn everything_else_is_refused() {
         for body in ["", "{", "nul", "\u{0}", "{\"jsonrpc\":\"2.0\"", "{}{}"] {
-            assert!(matches!(Envelope::parse(body.as_bytes()), Err(Malformed::NotJson(_))), "{body}");
+            assert!(matches!(Envelope::parse(body), Err(Malformed::NotJson(_))), "{body}");
         }
-        assert!(matches!(Envelope::parse(b"\"\xff\""), Err(Malformed::NotJson(_))));
+        assert!(matches!(read(b"\"\xff\""), Err(Malformed::NotJson(_))));
+        assert!(matches!(read(b" [1,"), Err(Malformed::NotJson(_))));
+        assert!(matches!(read(b" [1, {}]"), Ok(Body::Batch(parts)) if parts.len() == 2));
         for body in [
-            "[]",
             "3",
             "{}",
             r#"{"jsonrpc":"1.0","id":1,"method":"x"}"#,
@@ -170,8 +211,22 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"method":"x","params":[1]}"#,
             r#"{"jsonrpc":"2.0","id":1}"#,
         ] {
-            assert!(matches!(Envelope::parse(body.as_bytes()), Err(Malformed::NotRequest(..))), "{body}");
+            assert!(matches!(Envelope::parse(body), Err(Malformed::NotRequest(..))), "{body}");
         }
-        assert_eq!(Envelope::parse(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#).unwrap_err(), Malformed::Response);
+    }
+
+    #[test]
+    fn answers_of_the_client_are_read() {
+        let response = |text| match Envelope::parse(text) {
+            Err(Malformed::Response(response)) => response,
+            other => panic!("{other:?}"),
+        };
+        let answer = response(r#"{"jsonrpc":"2.0","id":"q1","result":{"a": 1}}"#);
+        assert_eq!(answer, Response { id: "\"q1\"".to_owned(), result: Ok("{\"a\": 1}".to_owned()) });
+        let answer = response(r#"{"jsonrpc":"2.0","id":2,"error":{"code":-1,"message":"no"}}"#);
+        assert_eq!(answer, Response { id: "2".to_owned(), result: Err("no".to_owned()) });
+        for bad in [r#"{"jsonrpc":"2.0","result":{}}"#, r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#] {
+            assert!(matches!(Envelope::parse(bad), Err(Malformed::NotRequest(..))), "{bad}");
+        }
     }
 }

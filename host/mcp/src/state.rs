@@ -7,17 +7,19 @@ use aes_gcm::aead::{Aead as _, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use certosa_model::{Digest, Subject};
+use certosa_model::{Digest, Kind, Subject};
 
 /// Seals state under a random key of this process: AES-256-GCM, the nonce in front. The associated data are
-/// the caller, the route, the tool and the arguments; the time is inside.
+/// the caller, the route, what was asked for and the arguments; the time is inside.
 pub(crate) struct Seal(Aes256Gcm);
 
 /// What a state is bound to.
 pub(crate) struct Bound<'a> {
     pub caller: &'a Subject,
     pub route: &'a str,
-    pub tool: &'a str,
+    pub kind: Kind,
+    /// The name or the address.
+    pub name: &'a str,
     pub arguments: &'a str,
 }
 
@@ -61,7 +63,8 @@ impl Bound<'_> {
     fn bytes(&self) -> [u8; 71] {
         // A client may write the same arguments in another order or with other spaces in the next round.
         let arguments = certosa_house::parse_json(self.arguments).unwrap_or_default().to_string();
-        let parts = ["certosa request state", self.caller.as_str(), self.route, self.tool, &arguments];
+        let kind = self.kind.as_str();
+        let parts = ["certosa request state", self.caller.as_str(), self.route, kind, self.name, &arguments];
         let digest = Digest::of_parts(parts.map(str::as_bytes)).to_string();
         let mut bytes = [0; 71];
         for (to, from) in bytes.iter_mut().zip(digest.bytes()) {
@@ -82,7 +85,7 @@ mod tests {
     #[test]
     fn a_state_opens_for_its_own_request_only() {
         let (ana, bob) = (Subject::new("user/ana").unwrap(), Subject::new("user/bob").unwrap());
-        let bound = Bound { caller: &ana, route: "/mcp", tool: "t", arguments: r#"{"a":1,"b":2}"# };
+        let bound = Bound { caller: &ana, route: "/mcp", kind: Kind::Tool, name: "t", arguments: r#"{"a":1,"b":2}"# };
         let seal = Seal::new().unwrap();
         let text = seal.close(b"round 1", &bound).unwrap();
         assert_eq!(seal.open(&text, &bound).as_deref(), Some(b"round 1".as_slice()));
@@ -90,7 +93,7 @@ mod tests {
 
         assert!(seal.open(&text, &Bound { caller: &bob, ..bound }).is_none());
         assert!(seal.open(&text, &Bound { route: "/other", ..bound }).is_none());
-        assert!(seal.open(&text, &Bound { tool: "u", ..bound }).is_none());
+        assert!(seal.open(&text, &Bound { name: "u", ..bound }).is_none());
         assert!(seal.open(&text, &Bound { arguments: r#"{"a":1,"b":3}"#, ..bound }).is_none());
         assert!(Seal::new().unwrap().open(&text, &bound).is_none(), "another process");
         assert!(seal.open(&seal.close_at(b"", &bound, now() - LIFE_S - 1).unwrap(), &bound).is_none(), "old");

@@ -11,6 +11,22 @@ pub enum Event {
     },
 }
 
+/// What a bundle says is out of date with its clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The resource with this URI.
+    Resource(String),
+    Lists(Lists),
+}
+
+/// Lists of a bundle.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lists {
+    pub tools: bool,
+    pub prompts: bool,
+    pub resources: bool,
+}
+
 /// How far a call has come.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {

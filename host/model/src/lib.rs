@@ -7,13 +7,35 @@ mod limits;
 mod name;
 mod pattern;
 mod subject;
+mod trace;
 
 pub use digest::{Digest, DigestError};
-pub use event::{Event, LogLevel, Progress};
+pub use event::{Change, Event, Lists, LogLevel, Progress};
 pub use limits::{CellLimits, HouseLimits, Limit, Usage};
 pub use name::{BundleName, NameError, TOOL_NAME_BYTES_MAX, ToolName};
 pub use pattern::{Pattern, PatternError, Patterns};
 pub use subject::{SUBJECT_BYTES_MAX, SUBJECT_SEGMENTS_MAX, Subject, SubjectError};
+pub use trace::{TraceId, TraceParent};
+
+/// What a bundle offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Tool,
+    Prompt,
+    /// A resource or a template of resources.
+    Resource,
+}
+
+impl Kind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tool => "tool",
+            Self::Prompt => "prompt",
+            Self::Resource => "resource",
+        }
+    }
+}
 
 /// Whose fault an error is, and so who has to do something about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]

@@ -47,9 +47,9 @@ impl Subject {
         Ok(Self(text.into()))
     }
 
-    /// The subject of a tool: `bundle/NAME/TOOL`. Both names are already within the grammar.
-    pub fn of_tool(bundle: &BundleName, tool: &ToolName) -> Self {
-        Self(format!("bundle/{bundle}/{tool}").into())
+    /// The subject of a tool, a prompt or a resource: `bundle/NAME/ITEM`. Both names are already within the grammar.
+    pub fn of_item(bundle: &BundleName, item: &ToolName) -> Self {
+        Self(format!("bundle/{bundle}/{item}").into())
     }
 
     /// A caller on a loopback address who showed no credentials.

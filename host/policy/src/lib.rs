@@ -5,7 +5,7 @@
 //! Pure: no IO, no clock, no state.
 
 use certosa_manifest::{Plan, RoutePlan};
-use certosa_model::Subject;
+use certosa_model::{Kind, Subject};
 
 /// Who is asking. It is known before any target is looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,27 +13,28 @@ pub struct Caller {
     subject: Subject,
 }
 
-/// What is asked for: a tool, by the way of a route.
+/// What is asked for: a tool, a prompt or a resource of a bundle, by the way of a route.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
     pub route: &'a RoutePlan,
-    pub tool: &'a Subject,
+    pub kind: Kind,
+    pub subject: &'a Subject,
 }
 
-/// Proof that `decide` allowed this caller this tool.
+/// Proof that `decide` allowed this caller this target.
 #[derive(Debug)]
 pub struct Permit<'a> {
     caller: &'a Caller,
-    tool: &'a Subject,
+    subject: &'a Subject,
 }
 
-/// Why not. The operator may read it in the record; the caller is told that there is no such tool.
+/// Why not. The operator may read it in the record; the caller is told that there is no such thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
     #[error("the route's `callers` do not include this caller")]
     Caller,
-    #[error("the route's `tools` do not include this tool")]
-    Tool,
+    #[error("the route's `{0}` do not include this one")]
+    Subject(&'static str),
     #[error("the route belongs to another manifest")]
     Route,
 }
@@ -46,10 +47,15 @@ pub fn decide<'a>(plan: &Plan, caller: &'a Caller, target: &Target<'a>) -> Resul
     if !target.route.callers.matches(&caller.subject) {
         return Err(Denial::Caller);
     }
-    if !target.route.tools.matches(target.tool) {
-        return Err(Denial::Tool);
+    let (allowed, field) = match target.kind {
+        Kind::Tool => (&target.route.tools, "tools"),
+        Kind::Prompt => (&target.route.prompts, "prompts"),
+        Kind::Resource => (&target.route.resources, "resources"),
+    };
+    if !allowed.matches(target.subject) {
+        return Err(Denial::Subject(field));
     }
-    Ok(Permit { caller, tool: target.tool })
+    Ok(Permit { caller, subject: target.subject })
 }
 
 impl Caller {
@@ -73,12 +79,12 @@ impl Permit<'_> {
         self.caller
     }
 
-    pub fn tool(&self) -> &Subject {
-        self.tool
+    pub fn subject(&self) -> &Subject {
+        self.subject
     }
 
-    /// The tool's name inside its bundle: the last segment of its subject.
-    pub fn tool_name(&self) -> &str {
-        self.tool.as_str().rsplit('/').next().unwrap_or_default()
+    /// Its name inside its bundle: the last segment of its subject.
+    pub fn name(&self) -> &str {
+        self.subject.as_str().rsplit('/').next().unwrap_or_default()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use certosa_model::{CellLimits, Event, LogLevel};
+use certosa_model::{CellLimits, Change, Event, LogLevel};
 use tokio::sync::mpsc;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -13,6 +13,8 @@ use crate::wasi::{self, Tail};
 /// What one call holds while it runs. It is made for the call and dropped with it.
 pub struct Cell {
     pub meter: Meter,
+    /// What clients should be told when the cell has ended.
+    pub changes: Vec<Change>,
     pub(crate) hearing: Hearing,
     wasi: WasiCtx,
     table: ResourceTable,
@@ -32,7 +34,14 @@ pub struct Hearing {
 impl Cell {
     pub fn new(limits: CellLimits, hearing: Hearing) -> Self {
         let errors = Arc::new(Mutex::new(Tail::default()));
-        Self { meter: Meter::new(limits), hearing, wasi: wasi::context(&errors), table: wasi::table(), errors }
+        Self {
+            meter: Meter::new(limits),
+            changes: Vec::new(),
+            hearing,
+            wasi: wasi::context(&errors),
+            table: wasi::table(),
+            errors,
+        }
     }
 
     pub(crate) fn tell(&mut self, event: Event) {

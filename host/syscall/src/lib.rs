@@ -4,23 +4,33 @@
 //! One file for each file in `wit/`; `caller.rs` is the state of one call, which all doors share.
 
 pub mod caller;
+mod changes;
+pub mod guest;
 mod log;
 mod meter;
 mod progress;
-pub mod tools;
 mod wasi;
 
+pub(crate) mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "full-bundle",
+        exports: { default: async },
+    });
+}
+
 pub use caller::{Cell, Hearing};
+pub use guest::Linked;
 pub use meter::{CORE_INSTANCES_MAX, CpuSpent, MEMORIES_MAX, Meter, TABLES_MAX};
-pub use tools::{Bundle, BundlePre};
 
 use wasmtime::component::{HasSelf, Linker};
 
 /// Adds all doors.
 pub fn link(linker: &mut Linker<Cell>) -> wasmtime::Result<()> {
     wasi::link(linker)?;
-    tools::bindings::certosa::tools::progress::add_to_linker::<_, HasSelf<Cell>>(linker, |cell| cell)?;
-    tools::bindings::certosa::tools::log::add_to_linker::<_, HasSelf<Cell>>(linker, |cell| cell)?;
+    bindings::certosa::tools::progress::add_to_linker::<_, HasSelf<Cell>>(linker, |cell| cell)?;
+    bindings::certosa::tools::log::add_to_linker::<_, HasSelf<Cell>>(linker, |cell| cell)?;
+    bindings::certosa::tools::changes::add_to_linker::<_, HasSelf<Cell>>(linker, |cell| cell)?;
     Ok(())
 }
 
@@ -28,7 +38,7 @@ pub fn link(linker: &mut Linker<Cell>) -> wasmtime::Result<()> {
 pub fn is_granted_to_all(name: &str) -> bool {
     let (interface, version) = name.split_once('@').unwrap_or((name, ""));
     match interface.split_once('/') {
-        Some(("certosa:tools", door)) => matches!(door, "types" | "progress" | "log") && version == "0.1.0",
+        Some(("certosa:tools", door)) => matches!(door, "types" | "progress" | "log" | "changes") && version == "0.1.0",
         Some((package, _)) => wasi::PACKAGES.contains(&package) && version.starts_with("0.2."),
         None => false,
     }

@@ -3,8 +3,8 @@
 use certosa_model::{Event, LogLevel};
 use serde_json::value::RawValue;
 
+use crate::bindings::certosa::tools::log::{Host, Level};
 use crate::caller::Cell;
-use crate::tools::bindings::certosa::tools::log::{Host, Level};
 
 const MESSAGES_MAX: u32 = 256;
 const MESSAGE_BYTES_MAX: usize = 4096;

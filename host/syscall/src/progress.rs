@@ -2,8 +2,8 @@
 
 use certosa_model::{Event, Progress};
 
+use crate::bindings::certosa::tools::progress::Host;
 use crate::caller::Cell;
-use crate::tools::bindings::certosa::tools::progress::Host;
 
 const MESSAGE_BYTES_MAX: usize = 1024;
 

@@ -2,10 +2,10 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use certosa_house::{CallError, Way};
+use certosa_house::{Ask, CallError, Way};
 use certosa_model::{Event, LogLevel};
 use certosa_syscall::Hearing;
-use certosa_syscall::tools::{Askable, Content, Outcome, ResourceBody};
+use certosa_syscall::guest::{Askable, Content, Outcome, ResourceBody};
 use tokio::sync::mpsc;
 
 use crate::args::{HouseArgs, Output};
@@ -61,29 +61,29 @@ pub fn run(args: &Call, format: Output) -> anyhow::Result<Exit> {
             way: Way::Cli,
             caller: &caller,
             route: args.who.route(&house)?,
-            tool: &args.tool,
-            arguments: &arguments,
+            ask: Ask::Tool { name: &args.tool, arguments: &arguments },
             answers: Vec::new(),
             state: None,
             askable: Askable::empty(),
             hearing: Hearing { progress: true, log: Some(LogLevel::Info), events: Some(sender) },
+            trace: None,
         };
         let recorded = house.call(call).await?;
         telling.await?;
         // One call, one record: there is no answer before it is written.
         house.close()?;
-        anyhow::Ok(recorded.into_inner())
+        anyhow::Ok(recorded.into_inner().result)
     })?;
     match format {
         Output::Json => output::say(&certosa_mcp::render_result(&result)),
         Output::Text => match &result {
-            Ok(Outcome::Done(done)) => done.content.iter().for_each(|content| output::say(&shown(content))),
-            Ok(Outcome::InputRequired(_)) => output::say(&certosa_mcp::render_result(&result)),
+            Ok(Outcome::Tool(done)) => done.content.iter().for_each(|content| output::say(&shown(content))),
+            Ok(_) => output::say(&certosa_mcp::render_result(&result)),
             Err(error) => output::complain(&format!("error: {error}")),
         },
     }
     Ok(match &result {
-        Ok(Outcome::Done(done)) if done.is_error => Exit::ToolError,
+        Ok(Outcome::Tool(done)) if done.is_error => Exit::ToolError,
         Ok(_) => Exit::Done,
         Err(CallError::Limit(..) | CallError::Bundle(_)) => Exit::Ended,
         Err(CallError::Host(_)) => Exit::Machine,

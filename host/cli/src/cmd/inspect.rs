@@ -2,7 +2,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use certosa_house::Tool;
+use certosa_house::Offer;
 use certosa_isolate::{CodeError, Machine, Shape, check_shape, compile, wit};
 use certosa_model::{CellLimits, HouseLimits};
 
@@ -61,23 +61,23 @@ pub fn run(args: &Inspect, format: Output) -> anyhow::Result<Exit> {
             Err(why) => unusable(&why, format),
         });
     }
-    let tools = tools(&bytes, &shape)?;
+    let offer = offer(&bytes, &shape)?;
     match format {
-        Output::Text => describe(&shape, &tools),
+        Output::Text => describe(&shape, &offer),
         Output::Json => {
-            let (tools, why) = (tools.as_ref().ok(), tools.as_ref().err());
+            let (offer, why) = (offer.as_ref().ok(), offer.as_ref().err());
             let not_granted: Vec<_> = not_granted(&shape).collect();
             let found = serde_json::json!({
-                "component": shape, "notGranted": not_granted, "tools": tools, "unusable": why,
+                "component": shape, "notGranted": not_granted, "offer": offer, "unusable": why,
             });
             output::say(&found.to_string());
         }
     }
-    Ok(if tools.is_ok() { Exit::Done } else { Exit::Wrong })
+    Ok(if offer.is_ok() { Exit::Done } else { Exit::Wrong })
 }
 
-/// The component's tools, or why it has none that a house could use.
-fn tools(bytes: &[u8], shape: &Shape) -> anyhow::Result<Result<Vec<Tool>, String>> {
+/// What the component offers, or why a house could not use it.
+fn offer(bytes: &[u8], shape: &Shape) -> anyhow::Result<Result<Offer, String>> {
     if let Some(import) = not_granted(shape).next() {
         return Ok(Err(format!("it imports {import}, which no manifest can grant yet")));
     }
@@ -94,8 +94,8 @@ fn tools(bytes: &[u8], shape: &Shape) -> anyhow::Result<Result<Vec<Tool>, String
     };
     let listed = opening::runtime()?.block_on(machine.list(&image, &CELL));
     Ok(match listed.result {
-        Ok(listed) => Tool::check_all(listed).map_err(|wrong| wrong.join("; ")),
-        Err(error) => Err(format!("listing its tools failed: {error:?}")),
+        Ok(listed) => Offer::check(listed).map_err(|wrong| wrong.join("; ")),
+        Err(error) => Err(format!("listing what it offers failed: {error:?}")),
     })
 }
 
@@ -111,7 +111,7 @@ fn unusable(why: &str, format: Output) -> Exit {
     Exit::Wrong
 }
 
-fn describe(shape: &Shape, tools: &Result<Vec<Tool>, String>) {
+fn describe(shape: &Shape, offer: &Result<Offer, String>) {
     output::say(&format!("digest   {}", shape.digest));
     output::say(&format!("size     {} KiB", shape.bytes.div_ceil(1024)));
     output::say("imports");
@@ -123,13 +123,25 @@ fn describe(shape: &Shape, tools: &Result<Vec<Tool>, String>) {
     for export in &shape.exports {
         output::say(&format!("  {export}"));
     }
-    match tools {
+    match offer {
         Err(why) => output::say(&format!("no house can use it: {why}")),
-        Ok(tools) => {
-            output::say("tools");
-            for tool in tools {
-                output::say(&format!("  {:<20} {}", tool.name, tool.description.lines().next().unwrap_or("")));
-            }
+        Ok(Offer { tools, prompts, resources, templates }) => {
+            let optional = |text: &Option<String>| text.clone().unwrap_or_default();
+            list("tools", tools.iter().map(|tool| (tool.name.as_str(), tool.description.clone())));
+            list("prompts", prompts.iter().map(|prompt| (prompt.name.as_str(), optional(&prompt.description))));
+            list("resources", resources.iter().map(|found| (found.uri.as_str(), optional(&found.description))));
+            let templates = templates.iter().map(|found| (found.uri_template.as_str(), optional(&found.description)));
+            list("templates", templates);
         }
+    }
+}
+
+fn list<'a>(what: &str, items: impl Iterator<Item = (&'a str, String)>) {
+    let mut items = items.peekable();
+    if items.peek().is_some() {
+        output::say(what);
+    }
+    for (name, description) in items {
+        output::say(&format!("  {name:<20} {}", description.lines().next().unwrap_or("")));
     }
 }

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{HouseArgs, Output};
 use crate::exit::Exit;
-use crate::{opening, output};
+use crate::{opening, output, telemetry};
 
 /// Opens the house and answers MCP clients until it is told to stop (Ctrl-C, SIGTERM).
 ///
@@ -25,13 +25,13 @@ pub fn run(args: &Serve, format: Output) -> anyhow::Result<Exit> {
     raise_file_limit();
     opening::runtime()?.block_on(async {
         let house = Arc::new(opening::open(opening::check(&args.house)?).await?);
+        let traces = telemetry::start(&house)?;
         let face = Arc::new(Face::new(Arc::clone(&house)).context("no random numbers")?);
-        let listen = house.plan().listen;
-        let server = Server::bind(Arc::clone(&house), face).await;
-        let server = server.with_context(|| format!("cannot listen on {listen}"))?;
+        let server = Server::bind(Arc::clone(&house), face).await?;
         announce(&house, &server, format);
         let finished = server.run(stop_signal()?).await;
         house.close()?;
+        traces.close().await;
         if finished {
             return Ok(Exit::Done);
         }
@@ -43,17 +43,24 @@ pub fn run(args: &Serve, format: Output) -> anyhow::Result<Exit> {
 fn announce(house: &House, server: &Server, format: Output) {
     let facts = house.facts();
     let address = server.address();
-    let urls: Vec<String> = house.routes().map(|route| format!("http://{address}{}", route.plan().path)).collect();
+    let scheme = if house.plan().tls.is_some() { "https" } else { "http" };
+    let urls: Vec<String> = house.routes().map(|route| format!("{scheme}://{address}{}", route.plan().path)).collect();
     if format == Output::Json {
         let line = serde_json::json!({ "address": address.to_string(), "routes": urls, "house": facts });
         return output::say(&line.to_string());
     }
-    output::say(&format!("certosa {}: {} bundles, {} tools", env!("CARGO_PKG_VERSION"), facts.bundles, facts.tools));
+    let (version, bundles, tools) = (env!("CARGO_PKG_VERSION"), facts.bundles, facts.tools);
+    let (prompts, resources) = (facts.prompts, facts.resources);
+    output::say(&format!(
+        "certosa {version}: {bundles} bundles, {tools} tools, {prompts} prompts, {resources} resources"
+    ));
+    house.warnings().iter().for_each(|warning| output::complain(&format!("warning: {warning}")));
     for url in &urls {
         output::say(&format!("  answering  {url}"));
     }
     output::say("  callers    anonymous: every program on this machine may use these tools");
-    output::say("  records    unsigned, one line a call, in the state folder");
+    output::say("  records    unsigned, one line a call, in the state folder: watch them with `certosa tail`");
+    output::say(&format!("  metrics    {scheme}://{address}/metrics"));
     if !facts.pool.pagemap_scan {
         output::say("  note       this kernel has no PAGEMAP_SCAN (Linux 6.7): cells start somewhat slower");
     }

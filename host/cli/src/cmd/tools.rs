@@ -1,5 +1,5 @@
 use anyhow::Context as _;
-use certosa_house::{House, RouteView};
+use certosa_house::{House, List, Offered, RouteView};
 use certosa_model::Subject;
 use certosa_policy::Caller;
 
@@ -46,22 +46,23 @@ impl Who {
 pub fn run(args: &Tools, format: Output) -> anyhow::Result<Exit> {
     let house = opening::runtime()?.block_on(async { opening::open(opening::check(&args.house)?).await })?;
     let (caller, route) = (args.who.caller()?, args.who.route(&house)?);
-    for view in route.tools(&caller) {
+    for view in route.items(List::Tools, &caller) {
+        let Offered::Tool(tool) = view.offered else { continue };
         match format {
             Output::Text => {
-                let first = view.tool.description.lines().next().unwrap_or("");
-                output::say(&format!("{:<28} {first}", view.name.as_str()));
+                let first = tool.description.lines().next().unwrap_or("");
+                output::say(&format!("{:<28} {first}", view.name));
             }
             Output::Json => {
-                let tool = serde_json::json!({
+                let line = serde_json::json!({
                     "name": view.name,
                     "subject": view.subject,
                     "bundle": view.bundle,
-                    "title": view.tool.title,
-                    "description": view.tool.description,
-                    "inputSchema": serde_json::from_str::<serde_json::Value>(&view.tool.input_schema)?,
+                    "title": tool.title,
+                    "description": tool.description,
+                    "inputSchema": serde_json::from_str::<serde_json::Value>(&tool.input_schema)?,
                 });
-                output::say(&tool.to_string());
+                output::say(&line.to_string());
             }
         }
     }

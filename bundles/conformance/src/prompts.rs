@@ -1,0 +1,71 @@
+//! The prompts.
+
+#![allow(non_snake_case, reason = "arguments are named as the suite names them")]
+
+use certosa_sdk::{Call, Completing, Content, GetOutcome, PromptMessage, PromptResult, Questions, Role, prompt};
+
+use crate::{answered, form, image, resource};
+
+/// A prompt without arguments.
+#[prompt]
+pub fn test_simple_prompt() -> &'static str {
+    "This is a simple prompt for testing."
+}
+
+/// A prompt with two arguments.
+#[prompt(complete = candidates)]
+pub fn test_prompt_with_arguments(
+    /// First test argument.
+    arg1: String,
+    /// Second test argument.
+    arg2: String,
+) -> String {
+    format!("Prompt with arguments: arg1='{arg1}', arg2='{arg2}'")
+}
+
+fn candidates(typing: &Completing) -> Vec<String> {
+    let values: &[&str] = match typing.argument.as_str() {
+        "arg1" => &["paris", "park", "party", "test one", "test two"],
+        _ => &[],
+    };
+    values.iter().map(|&value| value.to_owned()).collect()
+}
+
+/// A prompt with a resource in it.
+#[prompt]
+pub fn test_prompt_with_embedded_resource(
+    /// URI of the resource to embed.
+    resourceUri: String,
+) -> Vec<PromptMessage> {
+    let resource = resource(&resourceUri, "text/plain", "Embedded resource content for testing.");
+    vec![user(resource), text("Please process the embedded resource above.")]
+}
+
+/// A prompt with an image in it.
+#[prompt]
+pub fn test_prompt_with_image() -> Vec<PromptMessage> {
+    vec![user(image()), text("Please analyze the image above.")]
+}
+
+/// A prompt that asks for its context.
+#[prompt]
+pub fn test_input_required_result_prompt(call: &Call) -> GetOutcome {
+    match answered(call, "user_context", "context") {
+        Some(context) => {
+            let messages = vec![text(&format!("Use this context: {context}"))];
+            GetOutcome::Done(PromptResult { description: None, messages })
+        }
+        None => {
+            let question = form("user_context", "What context should the prompt use?", "context", "string");
+            GetOutcome::InputRequired(Questions { ask: vec![question], state: None })
+        }
+    }
+}
+
+fn text(text: &str) -> PromptMessage {
+    user(Content::Text(text.to_owned()))
+}
+
+fn user(content: Content) -> PromptMessage {
+    PromptMessage { role: Role::User, content }
+}

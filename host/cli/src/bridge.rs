@@ -1,0 +1,321 @@
+//! `certosa stdio --url`: passes messages on to a running house over HTTP, in both eras.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use bytes::{Bytes, BytesMut};
+use certosa_mcp::{Code, SESSION_HEADER, header_value, param_headers, rpc_error};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::exit::Exit;
+use crate::lines::{self, Line, Peek};
+use crate::output;
+
+type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+const VERSION_HEADER: &str = "mcp-protocol-version";
+const VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
+/// How long to wait before a stream that broke off is opened again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The way to the house, and what is known of it.
+struct Bridge {
+    http: Http,
+    url: Uri,
+    output: mpsc::Sender<Bytes>,
+    /// Headers of the session of an older client.
+    session: Mutex<HeaderMap>,
+    /// The input schemas of tools: they say which arguments are repeated in headers.
+    schemas: Mutex<Option<HashMap<String, Value>>>,
+}
+
+pub async fn run(url: &str, ca: Option<&Path>) -> anyhow::Result<Exit> {
+    let url: Uri = url.parse().with_context(|| format!("{url:?} is not a URL"))?;
+    if !matches!(url.scheme_str(), Some("http" | "https")) || url.authority().is_none() {
+        bail!("{url} is not an address of a house, such as http://127.0.0.1:8787/mcp");
+    }
+    let (output, writer) = lines::write();
+    let bridge =
+        Arc::new(Bridge { http: client(ca)?, url, output, session: Mutex::default(), schemas: Mutex::default() });
+    let mut input = lines::read(MESSAGE_BYTES_MAX);
+    let mut tasks = JoinSet::new();
+    let mut running = HashMap::new();
+    let mut stream = None;
+    while let Some(line) = input.recv().await {
+        while tasks.try_join_next().is_some() {}
+        let Line::Text(text) = line else {
+            let why = format!("a message has at most {} MiB", MESSAGE_BYTES_MAX >> 20);
+            let _gone = bridge.output.send(rpc_error(None, Code::InvalidRequest, &why, None)).await;
+            continue;
+        };
+        let peek = Peek::at(&text);
+        let is_legacy = bridge.has_session();
+        if let (false, Some(id)) = (is_legacy, peek.cancels()) {
+            running.remove(id).into_iter().for_each(|task: tokio::task::AbortHandle| task.abort());
+            continue;
+        }
+        let begins = peek.is("initialize");
+        let id = peek.id.map(|id| id.get().to_owned());
+        let sent = Arc::clone(&bridge).send(text);
+        if begins {
+            sent.await;
+            if bridge.has_session() {
+                stream = Some(tokio::spawn(Arc::clone(&bridge).listen()));
+            }
+            continue;
+        }
+        let task = tasks.spawn(sent);
+        running.retain(|_, task: &mut tokio::task::AbortHandle| !task.is_finished());
+        running.extend(id.map(|id| (id, task)));
+    }
+    // Whoever closes the input wants no more answers than those to come at once.
+    let _slow = tokio::time::timeout(AGAIN, async { while tasks.join_next().await.is_some() {} }).await;
+    tasks.shutdown().await;
+    stream.into_iter().for_each(|stream| stream.abort());
+    bridge.end().await;
+    drop(bridge);
+    let _written = tokio::task::spawn_blocking(move || writer.join()).await;
+    Ok(Exit::Done)
+}
+
+fn client(ca: Option<&Path>) -> anyhow::Result<Http> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = match ca {
+        None => HttpsConnectorBuilder::new().with_provider_and_webpki_roots(provider).context("no TLS")?,
+        Some(path) => {
+            let mut roots = rustls::RootCertStore::empty();
+            let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            for certificate in CertificateDer::pem_slice_iter(&pem) {
+                let certificate = certificate.with_context(|| format!("{} is not PEM", path.display()))?;
+                roots.add(certificate).with_context(|| format!("{} is no authority", path.display()))?;
+            }
+            let config = rustls::ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            HttpsConnectorBuilder::new().with_tls_config(config)
+        }
+    };
+    let mut http = HttpConnector::new();
+    http.set_nodelay(true);
+    http.enforce_http(false);
+    let connector = builder.https_or_http().enable_all_versions().wrap_connector(http);
+    Ok(Client::builder(TokioExecutor::new()).build(connector))
+}
+
+impl Bridge {
+    /// Sends one message and passes on everything that comes back.
+    async fn send(self: Arc<Self>, text: Bytes) {
+        let id = Peek::at(&text).id.map(|id| id.get().to_owned());
+        if let Err(error) = self.try_send(text, id.as_deref()).await {
+            let why = format!("the house at {} does not answer: {error:#}", self.url);
+            match id {
+                Some(id) => self.say(rpc_error(Some(&id), Code::Internal, &why, None)).await,
+                None => output::complain(&why),
+            }
+        }
+    }
+
+    async fn try_send(&self, text: Bytes, id: Option<&str>) -> anyhow::Result<()> {
+        let headers = self.headers(&text).await?;
+        let response = self.request(Method::POST, headers, text).await?;
+        let begun = response.headers().get(SESSION_HEADER).cloned();
+        let is_stream = is_event_stream(&response);
+        let status = response.status();
+        if is_stream {
+            return self.events(response).await;
+        }
+        let body = response.into_body().collect().await?.to_bytes();
+        if let Some(session) = begun {
+            self.begin(session, &body);
+        }
+        match (serde_json::from_slice::<Value>(&body), id) {
+            // An error that came before the id was known belongs to this request all the same.
+            (Ok(Value::Object(mut error)), Some(id)) if !error.contains_key("id") => {
+                error.insert("id".to_owned(), serde_json::from_str(id)?);
+                self.say(Value::Object(error).to_string().into()).await;
+            }
+            (Ok(_), Some(_)) => self.say(body).await,
+            (Err(_), Some(_)) if !body.is_empty() || !status.is_success() => bail!("status {status}"),
+            (_, None) if !status.is_success() => {
+                output::complain(&format!("the house refused a notification: status {status}"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What the session is told without having asked, for as long as there is a session.
+    async fn listen(self: Arc<Self>) {
+        loop {
+            let mut headers = self.locked().clone();
+            headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+            match self.request(Method::GET, headers, Bytes::new()).await {
+                Ok(response) if response.status() == StatusCode::OK => drop(self.events(response).await),
+                Ok(_) => return,
+                Err(_) => {}
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Ends the session of an older client.
+    async fn end(&self) {
+        let headers = self.locked().clone();
+        if !headers.is_empty() {
+            let _it_ends_by_itself_too = self.request(Method::DELETE, headers, Bytes::new()).await;
+        }
+    }
+
+    /// Passes on the messages of a stream of server-sent events.
+    async fn events(&self, response: Response<hyper::body::Incoming>) -> anyhow::Result<()> {
+        let mut body = response.into_body();
+        let mut buffer = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame?.into_data() else { continue };
+            buffer.extend_from_slice(&data);
+            if buffer.len() > MESSAGE_BYTES_MAX {
+                bail!("an event of more than {} MiB", MESSAGE_BYTES_MAX >> 20);
+            }
+            while let Some(end) = buffer.windows(2).position(|pair| pair == b"\n\n") {
+                let event = buffer.split_to(end + 2);
+                let data =
+                    event.as_ref().split(|byte: &u8| *byte == b'\n').filter_map(|line| line.strip_prefix(b"data:"));
+                let text = data.map(<[u8]>::trim_ascii).collect::<Vec<_>>().join(&b' ');
+                if !text.is_empty() {
+                    self.say(text.into()).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> anyhow::Result<Response<hyper::body::Incoming>> {
+        let mut request = Request::new(Full::new(body));
+        (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, self.url.clone(), headers);
+        Ok(self.http.request(request).await?)
+    }
+
+    /// The headers of a message: those of its session, or those that repeat what is in it.
+    async fn headers(&self, text: &[u8]) -> anyhow::Result<HeaderMap> {
+        let message: Value = serde_json::from_slice(text).unwrap_or_default();
+        let params = message.get("params").unwrap_or(&Value::Null);
+        let version = params.get("_meta").and_then(|meta| meta.get(VERSION_KEY)).and_then(Value::as_str);
+        let mut headers = match version {
+            None => self.locked().clone(),
+            Some(version) => self.modern_headers(version, &message, params).await?,
+        };
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        Ok(headers)
+    }
+
+    async fn modern_headers(&self, version: &str, message: &Value, params: &Value) -> anyhow::Result<HeaderMap> {
+        let mut headers = HeaderMap::new();
+        let method = message.get("method").and_then(Value::as_str).unwrap_or_default();
+        headers.insert(VERSION_HEADER, header_value(version));
+        headers.insert("mcp-method", header_value(method));
+        let name = match method {
+            "tools/call" | "prompts/get" => params.get("name"),
+            "resources/read" => params.get("uri"),
+            _ => None,
+        };
+        let Some(name) = name.and_then(Value::as_str) else { return Ok(headers) };
+        headers.insert("mcp-name", header_value(name));
+        if method == "tools/call"
+            && let Some(schema) = self.schema(name, params).await?
+        {
+            let arguments = params.get("arguments").unwrap_or(&Value::Null);
+            for (header, value) in param_headers(&schema, arguments) {
+                headers.insert(HeaderName::try_from(header)?, value);
+            }
+        }
+        Ok(headers)
+    }
+
+    /// The input schema of a tool. The list is fetched when it is needed for the first time.
+    async fn schema(&self, tool: &str, params: &Value) -> anyhow::Result<Option<Value>> {
+        let known = |bridge: &Self| {
+            let schemas = bridge.schemas.lock().unwrap_or_else(PoisonError::into_inner);
+            schemas.as_ref().map(|schemas| schemas.get(tool).cloned())
+        };
+        if let Some(schema) = known(self) {
+            return Ok(schema);
+        }
+        let mut schemas = HashMap::new();
+        let mut cursor = Value::Null;
+        let meta = params.get("_meta").cloned().unwrap_or_default();
+        loop {
+            let mut asked = json!({ "_meta": { VERSION_KEY: meta.get(VERSION_KEY),
+                "io.modelcontextprotocol/clientCapabilities": {} } });
+            if let (Value::Object(asked), false) = (&mut asked, cursor.is_null()) {
+                asked.insert("cursor".to_owned(), cursor);
+            }
+            let message = json!({ "jsonrpc": "2.0", "id": "certosa-stdio", "method": "tools/list", "params": asked });
+            let mut headers = HeaderMap::new();
+            headers.insert(VERSION_HEADER, header_value(meta.get(VERSION_KEY).and_then(Value::as_str).unwrap_or("")));
+            headers.insert("mcp-method", HeaderValue::from_static("tools/list"));
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let response = self.request(Method::POST, headers, message.to_string().into()).await?;
+            let page: Value = serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?;
+            let result = page.get("result").cloned().unwrap_or_default();
+            for tool in result.get("tools").and_then(Value::as_array).into_iter().flatten() {
+                if let (Some(name), Some(schema)) = (tool.get("name").and_then(Value::as_str), tool.get("inputSchema"))
+                {
+                    schemas.insert(name.to_owned(), schema.clone());
+                }
+            }
+            cursor = result.get("nextCursor").cloned().unwrap_or_default();
+            if cursor.is_null() {
+                break;
+            }
+        }
+        *self.schemas.lock().unwrap_or_else(PoisonError::into_inner) = Some(schemas);
+        Ok(known(self).flatten())
+    }
+
+    fn begin(&self, session: HeaderValue, body: &[u8]) {
+        let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+        let version = answer.get("result").and_then(|result| result.get("protocolVersion")).and_then(Value::as_str);
+        let mut headers = self.locked();
+        headers.insert(SESSION_HEADER, session);
+        headers.extend(version.map(|version| (HeaderName::from_static(VERSION_HEADER), header_value(version))));
+    }
+
+    fn has_session(&self) -> bool {
+        !self.locked().is_empty()
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, HeaderMap> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn say(&self, text: Bytes) {
+        let _gone = self.output.send(text).await;
+    }
+}
+
+fn is_event_stream<T>(response: &Response<T>) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("text/event-stream"))
+}

@@ -1,0 +1,190 @@
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use certosa_house::{House, Way};
+use certosa_mcp::{Answer, Code, Exchange, Face, Message, SESSION_HEADER, rpc_error};
+use certosa_policy::Caller;
+use http::{HeaderMap, HeaderValue};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::args::HouseArgs;
+use crate::bridge;
+use crate::cmd::tools::Who;
+use crate::exit::Exit;
+use crate::lines::{self, Line, Peek};
+use crate::opening;
+
+/// Answers one MCP client on standard input and output: for clients that start their servers as processes.
+///
+/// The house is opened in this process, with the same policy, limits and records as `certosa serve`; or, with
+/// --url, every message goes on to a house that is running.
+///
+///   certosa stdio manifest.capnp
+///   certosa stdio --url http://127.0.0.1:8787/mcp
+///
+/// Standard output carries messages only; everything for people goes to standard error.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Stdio {
+    #[command(flatten)]
+    house: HouseArgs,
+
+    #[command(flatten)]
+    who: Who,
+
+    /// The address of a running house to pass messages on to.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["manifest", "state", "route", "caller"])]
+    url: Option<String>,
+
+    /// A certificate authority to trust for an https address, in PEM.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    ca: Option<PathBuf>,
+}
+
+pub fn run(args: &Stdio) -> anyhow::Result<Exit> {
+    opening::runtime()?.block_on(async {
+        if let Some(url) = &args.url {
+            return bridge::run(url, args.ca.as_deref()).await;
+        }
+        let house = Arc::new(opening::open(opening::check(&args.house)?).await?);
+        house.warnings().iter().for_each(|warning| crate::output::complain(&format!("warning: {warning}")));
+        let traces = crate::telemetry::start(&house)?;
+        let finished = Client::new(Arc::clone(&house), &args.who)?.serve().await;
+        house.close()?;
+        traces.close().await;
+        Ok(if finished { Exit::Done } else { Exit::Ended })
+    })
+}
+
+/// The one client of this process.
+struct Client {
+    house: Arc<House>,
+    face: Arc<Face>,
+    caller: Arc<Caller>,
+    route: Box<str>,
+    /// The session that names itself in every message, once there is one.
+    headers: HeaderMap,
+    output: mpsc::Sender<Bytes>,
+    tasks: JoinSet<()>,
+    /// Requests that are being answered, by the text of their ids.
+    running: HashMap<String, AbortHandle>,
+}
+
+impl Client {
+    fn new(house: Arc<House>, who: &Who) -> anyhow::Result<Self> {
+        let face = Arc::new(Face::new(Arc::clone(&house)).context("no random numbers")?);
+        let (output, _) = lines::write();
+        Ok(Self {
+            face,
+            caller: Arc::new(who.caller()?),
+            route: who.route(&house)?.plan().path.as_str().into(),
+            headers: HeaderMap::new(),
+            output,
+            tasks: JoinSet::new(),
+            running: HashMap::new(),
+            house,
+        })
+    }
+
+    /// Answers until standard input ends. Returns whether everything that was begun was also finished.
+    async fn serve(mut self) -> bool {
+        let limits = *self.house.limits();
+        let mut input = lines::read(limits.request_bytes_max);
+        while let Some(line) = input.recv().await {
+            match line {
+                Line::Text(text) => self.take(text).await,
+                Line::TooLong => {
+                    let why = format!("a message has at most {} KiB (requestKibMax)", limits.request_bytes_max >> 10);
+                    let _gone = self.output.send(rpc_error(None, Code::InvalidRequest, &why, None)).await;
+                }
+            }
+        }
+        self.face.close();
+        let rest = async { while self.tasks.join_next().await.is_some() {} };
+        let finished = tokio::time::timeout(Duration::from_millis(limits.drain_ms_max.into()), rest).await.is_ok();
+        self.tasks.shutdown().await;
+        finished
+    }
+
+    async fn take(&mut self, text: Bytes) {
+        while self.tasks.try_join_next().is_some() {}
+        let peek = Peek::at(&text);
+        // In the stateless era there is no connection to close, so this is how requests are taken back.
+        if self.headers.is_empty()
+            && let Some(id) = peek.cancels()
+        {
+            if let Some(running) = self.running.remove(id) {
+                running.abort();
+            }
+            return;
+        }
+        let begins = peek.is("initialize");
+        let id = peek.id.map(|id| id.get().to_owned());
+        let exchange = Arc::clone(&self.face).exchange(self.message(text));
+        if begins {
+            // Everything after it belongs to the session that it opens.
+            if let Some(session) = answer(exchange, &self.output).await {
+                self.join(&session);
+            }
+            return;
+        }
+        let output = self.output.clone();
+        let task = self.tasks.spawn(async move {
+            answer(exchange, &output).await;
+        });
+        self.running.retain(|_, running| !running.is_finished());
+        self.running.extend(id.map(|id| (id, task)));
+    }
+
+    /// Takes up a session, and passes on what it is told without having asked.
+    fn join(&mut self, session: &str) {
+        let Ok(value) = HeaderValue::from_str(session) else { return };
+        self.headers.insert(SESSION_HEADER, value);
+        if let Ok(stream) = Arc::clone(&self.face).stream(self.message(Bytes::new())) {
+            let output = self.output.clone();
+            self.tasks.spawn(async move {
+                answer(stream, &output).await;
+            });
+        }
+    }
+
+    fn message(&self, body: Bytes) -> Message {
+        let (caller, route, headers) = (Arc::clone(&self.caller), self.route.clone(), self.headers.clone());
+        Message { caller, way: Way::Stdio, route, headers, body }
+    }
+}
+
+/// Works on an exchange and writes everything that comes of it. Returns the session that it opened.
+async fn answer(mut exchange: Exchange, output: &mpsc::Sender<Bytes>) -> Option<String> {
+    loop {
+        let (notes, answer) = poll_fn(|context| {
+            let polled = Pin::new(&mut exchange).poll(context);
+            let notes = exchange.take_notes();
+            match polled {
+                Poll::Ready(answer) => Poll::Ready((notes, Some(answer))),
+                Poll::Pending if notes.is_empty() => Poll::Pending,
+                Poll::Pending => Poll::Ready((notes, None)),
+            }
+        })
+        .await;
+        for note in notes {
+            output.send(note.text).await.ok()?;
+        }
+        match answer {
+            None => {}
+            Some(Answer::Reply { body, session, .. }) => {
+                output.send(body).await.ok()?;
+                return session;
+            }
+            Some(Answer::Accepted | Answer::Silence) => return None,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+use std::time::SystemTime;
+
+use certosa_model::Usage;
+use certosa_syscall::guest::Outcome;
+
+use crate::call::{Call, News, Reply};
+use crate::error::CallError;
+use crate::house::{Bundle, House, LoadedItem};
+use crate::metrics::Counts;
+use crate::record::{self, Entry, Recorded, Recorder};
+
+/// How much a record keeps of a text that others wrote.
+const TEXT_BYTES_MAX: usize = 300;
+
+/// A call between its arrival and its record. If it is dropped before, the caller went away, and that is
+/// recorded too.
+pub(crate) struct Pending<'a> {
+    recorder: &'a Recorder,
+    counts: &'a Counts,
+    seconds: Option<&'a record::Seconds>,
+    entry: Entry<'a>,
+    recorded: bool,
+}
+
+impl<'a> Pending<'a> {
+    pub(crate) fn new(house: &'a House, call: &'a Call<'a>) -> Self {
+        let started = SystemTime::now();
+        let entry = Entry {
+            time: record::written(started),
+            started,
+            signed: false,
+            way: call.way,
+            caller: call.caller.subject(),
+            route: &call.route.plan().path,
+            kind: call.ask.kind(),
+            name: shorten(call.ask.name()),
+            bundle: None,
+            component: None,
+            plan: house.plan.digest,
+            outcome: record::Outcome::Cancelled,
+            reason: None,
+            trace: call.trace.as_ref().map(|trace| trace.trace_id()),
+            parent: call.trace,
+            usage: Usage::default(),
+        };
+        Self { recorder: &house.recorder, counts: &house.unknown, seconds: None, entry, recorded: false }
+    }
+
+    pub(crate) fn found(&mut self, bundle: &'a Bundle, loaded: &'a LoadedItem) {
+        self.entry.bundle = Some(bundle.name.as_str());
+        self.entry.component = Some(bundle.digest);
+        self.counts = &loaded.counts;
+        self.seconds = Some(&bundle.seconds);
+    }
+
+    pub(crate) fn refuse(self, error: CallError, reason: String) -> Recorded<Reply> {
+        self.record(error.outcome(), Some(reason), Usage::default(), Reply { result: Err(error), news: None })
+    }
+
+    pub(crate) fn finish(
+        self,
+        result: Result<Outcome, CallError>,
+        usage: Usage,
+        news: Option<News>,
+    ) -> Recorded<Reply> {
+        let (outcome, reason) = match &result {
+            Ok(Outcome::Tool(done)) if done.is_error => (record::Outcome::ToolError, None),
+            Ok(Outcome::InputRequired(_)) => (record::Outcome::InputRequired, None),
+            Ok(_) => (record::Outcome::Done, None),
+            Err(error @ CallError::Limit(limit, _)) => (error.outcome(), Some(limit.as_str().to_owned())),
+            Err(error) => (error.outcome(), Some(error.to_string())),
+        };
+        self.record(outcome, reason, usage, Reply { result, news })
+    }
+
+    fn record<T>(mut self, outcome: record::Outcome, reason: Option<String>, usage: Usage, value: T) -> Recorded<T> {
+        self.entry.outcome = outcome;
+        self.entry.reason = reason.map(|reason| shorten(&reason).to_owned());
+        self.entry.usage = usage;
+        self.recorded = true;
+        self.note();
+        self.recorder.record(&self.entry, value)
+    }
+
+    fn note(&self) {
+        self.counts.add(self.entry.outcome, &self.entry.usage);
+        if let Some(seconds) = self.seconds {
+            seconds.observe(self.entry.started.elapsed().unwrap_or_default().as_secs_f64());
+        }
+    }
+}
+
+fn shorten(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or(text)
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if !self.recorded {
+            self.note();
+            self.recorder.record(&self.entry, ());
+        }
+    }
+}

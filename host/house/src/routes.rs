@@ -1,0 +1,129 @@
+//! Names on the routes. Two things of one name cannot both be shown: the one that is declared later is
+//! hidden, and the operator is told.
+
+use std::collections::HashMap;
+
+use certosa_manifest::{Manifest, Path, Plan, Problem, RoutePlan, ToolNames};
+use certosa_model::{BundleName, Kind, ToolName};
+
+use crate::house::{Bundle, Item, List, LoadedItem, Names, Place, Route};
+
+/// Names everything on every route, and notes what is hidden and which patterns fit nothing.
+pub(crate) fn name(manifest: &Manifest, plan: &Plan, bundles: &[Bundle], notes: &mut Vec<Problem>) -> Vec<Route> {
+    let mut routes = Vec::new();
+    for (index, route) in plan.routes.iter().enumerate() {
+        let naming = Naming { manifest, path: Path::default().field("routes").index(index), plan: route, bundles };
+        let mut names = |list| naming.names(list, notes);
+        let [tools, prompts, resources, templates] = List::ALL.map(&mut names);
+        routes.push(Route { tools, prompts, resources, templates });
+    }
+    routes
+}
+
+/// Patterns that fit nothing that there is: slips of the pen.
+pub(crate) fn unused_patterns(manifest: &Manifest, plan: &Plan, bundles: &[Bundle]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (index, route) in plan.routes.iter().enumerate() {
+        let path = Path::default().field("routes").index(index);
+        for (kind, field, patterns) in [
+            (Kind::Tool, "tools", &route.tools),
+            (Kind::Prompt, "prompts", &route.prompts),
+            (Kind::Resource, "resources", &route.resources),
+        ] {
+            let offered =
+                || bundles.iter().flat_map(|bundle| &bundle.items).filter(move |item| item.item.kind() == kind);
+            for (index, pattern) in patterns.iter().enumerate() {
+                // A pattern for everything is no slip, even where there is nothing yet.
+                if pattern.as_str() == "bundle/**" || offered().any(|item| pattern.matches(&item.subject)) {
+                    continue;
+                }
+                let known: Vec<_> = offered().map(|item| item.subject.as_str()).collect();
+                let expected = match known.is_empty() {
+                    true => format!("none: no bundle here offers {field}"),
+                    false => format!("one that fits some of {}", known.join(", ")),
+                };
+                let message = format!("a pattern that fits no {}", kind.as_str());
+                let problem = manifest.problem(&path.field(field).index(index), message);
+                problems.push(problem.found(format!("{:?}", pattern.as_str())).expected(expected));
+            }
+        }
+    }
+    problems
+}
+
+struct Naming<'a> {
+    manifest: &'a Manifest,
+    path: Path,
+    plan: &'a RoutePlan,
+    bundles: &'a [Bundle],
+}
+
+impl Naming<'_> {
+    fn names(&self, list: List, notes: &mut Vec<Problem>) -> Names {
+        let mut places = Vec::new();
+        let mut shown = HashMap::<Box<str>, &LoadedItem>::new();
+        for (bundle_index, bundle) in self.bundles.iter().enumerate() {
+            let items = bundle.items.iter().enumerate().filter(|(_, loaded)| loaded.item.list() == list);
+            for (item_index, loaded) in items {
+                let Some(name) = self.name(&bundle.name, &loaded.item) else {
+                    notes.push(self.too_long(&bundle.name, loaded));
+                    continue;
+                };
+                if self.shows(loaded) {
+                    if let Some(first) = shown.get(&name) {
+                        notes.push(self.hidden(&name, first, loaded));
+                        continue;
+                    }
+                    shown.insert(name.clone(), loaded);
+                }
+                places.push(Place { name, bundle: bundle_index, item: item_index });
+            }
+        }
+        places.sort();
+        let mut by_name = HashMap::<Box<str>, Vec<usize>>::new();
+        for (index, place) in places.iter().enumerate() {
+            by_name.entry(place.name.clone()).or_default().push(index);
+        }
+        Names { places, by_name }
+    }
+
+    fn name(&self, bundle: &BundleName, item: &Item) -> Option<Box<str>> {
+        let name = match item {
+            Item::Resource(resource) => return Some(resource.uri.as_str().into()),
+            Item::Template(template, _) => return Some(template.uri_template.as_str().into()),
+            Item::Tool(loaded) => &loaded.tool.name,
+            Item::Prompt(prompt) => &prompt.name,
+        };
+        let bare = ToolName::new(name).ok()?;
+        let name = match self.plan.names {
+            ToolNames::Bare => bare,
+            ToolNames::Prefixed => bare.prefixed(bundle)?,
+        };
+        Some(name.as_str().into())
+    }
+
+    fn shows(&self, loaded: &LoadedItem) -> bool {
+        let patterns = match loaded.item.kind() {
+            Kind::Tool => &self.plan.tools,
+            Kind::Prompt => &self.plan.prompts,
+            Kind::Resource => &self.plan.resources,
+        };
+        patterns.matches(&loaded.subject)
+    }
+
+    fn too_long(&self, bundle: &BundleName, loaded: &LoadedItem) -> Problem {
+        let message = format!("a {} whose name is too long for clients is hidden", loaded.item.kind().as_str());
+        let problem = self.manifest.problem(&self.path, message).found(format!("{bundle}_{}", loaded.name()));
+        problem.expected("at most 64 characters together with the bundle's name")
+    }
+
+    fn hidden(&self, name: &str, first: &LoadedItem, second: &LoadedItem) -> Problem {
+        let kind = second.item.kind();
+        let message = format!("{} hides {} on this route: both are called {name}", first.subject, second.subject);
+        let expected = match kind {
+            Kind::Resource => "addresses of their own, or a narrower `resources`",
+            Kind::Tool | Kind::Prompt => "one for each name: narrow the patterns, or use prefixed names",
+        };
+        self.manifest.problem(&self.path, message).expected(expected)
+    }
+}

@@ -1,0 +1,175 @@
+//! Who is told of what: the streams of clients that listen, and what bundles say has changed.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use certosa_house::{House, List, News, RouteView};
+use certosa_model::{BundleName, Change, Lists};
+use certosa_policy::Caller;
+use tokio::sync::mpsc;
+
+use crate::exchange::Message;
+use crate::params::Filter;
+use crate::rpc::{notification, quoted};
+
+#[derive(Default)]
+pub(crate) struct Hub {
+    listeners: Mutex<HashMap<Box<str>, Listener>>,
+    numbers: AtomicU64,
+}
+
+struct Listener {
+    caller: Arc<Caller>,
+    route: Box<str>,
+    wants: Wants,
+    notices: mpsc::Sender<Notice>,
+}
+
+/// What a listener wants to be told of.
+pub(crate) enum Wants {
+    /// What it said when it began to listen.
+    Filter(Filter),
+    /// All lists, and the resources that the session subscribed to.
+    Session(Subscriptions),
+}
+
+/// The resources that a session subscribed to.
+pub(crate) type Subscriptions = Arc<Mutex<HashSet<String>>>;
+
+/// Something that a listener is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Notice {
+    Tools,
+    Prompts,
+    Resources,
+    Resource(String),
+}
+
+/// A place among the listeners, given up when it is dropped.
+pub(crate) struct Place<'a> {
+    hub: &'a Hub,
+    key: Box<str>,
+    notices: mpsc::Receiver<Notice>,
+}
+
+/// Notices that wait for one slow listener. What does not fit is lost, as a notice to a client that is not
+/// there is.
+const NOTICES_MAX: usize = 64;
+
+impl Hub {
+    /// Begins to listen. Someone who listened under the same key before is told nothing more.
+    pub(crate) fn join(&self, key: &str, message: &Message, wants: Wants) -> Place<'_> {
+        let (sender, notices) = mpsc::channel(NOTICES_MAX);
+        let (caller, route) = (Arc::clone(&message.caller), message.route.clone());
+        self.lock().insert(key.into(), Listener { caller, route, wants, notices: sender });
+        Place { hub: self, key: key.into(), notices }
+    }
+
+    /// A number that nobody had before.
+    pub(crate) fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Tells everybody who listens and may know.
+    pub(crate) fn publish(&self, house: &House, news: &News) {
+        let listeners = self.lock();
+        for listener in listeners.values() {
+            let Some(route) = house.route(&listener.route) else { continue };
+            for notice in listener.notices_of(route, news) {
+                let _full_or_gone = listener.notices.try_send(notice);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Listener>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listener {
+    fn notices_of(&self, route: RouteView<'_>, news: &News) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        for change in &news.changes {
+            match change {
+                Change::Resource(uri) if self.wants.uri(uri) && route.may_read(&self.caller, uri) => {
+                    notices.push(Notice::Resource(uri.clone()));
+                }
+                Change::Resource(_) => {}
+                Change::Lists(lists) => {
+                    let wanted = self.wants.lists();
+                    let sees = |all: &[List]| all.iter().any(|list| sees(route, &self.caller, &news.bundle, *list));
+                    let told = [
+                        (lists.tools && wanted.tools && sees(&[List::Tools]), Notice::Tools),
+                        (lists.prompts && wanted.prompts && sees(&[List::Prompts]), Notice::Prompts),
+                        (
+                            lists.resources && wanted.resources && sees(&[List::Resources, List::Templates]),
+                            Notice::Resources,
+                        ),
+                    ];
+                    notices.extend(told.into_iter().filter_map(|(told, notice)| told.then_some(notice)));
+                }
+            }
+        }
+        notices
+    }
+}
+
+/// A caller who sees nothing of a bundle is not told that it changed.
+fn sees(route: RouteView<'_>, caller: &Caller, bundle: &BundleName, list: List) -> bool {
+    route.items(list, caller).any(|item| item.bundle == bundle)
+}
+
+impl Wants {
+    fn uri(&self, uri: &str) -> bool {
+        match self {
+            Self::Filter(filter) => filter.resource_subscriptions.iter().any(|wanted| wanted == uri),
+            Self::Session(subscribed) => subscribed.lock().unwrap_or_else(PoisonError::into_inner).contains(uri),
+        }
+    }
+
+    fn lists(&self) -> Lists {
+        match self {
+            Self::Filter(filter) => Lists {
+                tools: filter.tools_list_changed,
+                prompts: filter.prompts_list_changed,
+                resources: filter.resources_list_changed,
+            },
+            Self::Session(_) => Lists { tools: true, prompts: true, resources: true },
+        }
+    }
+}
+
+impl Place<'_> {
+    /// The next notice; `None` when somebody else has taken the place.
+    pub(crate) async fn next(&mut self) -> Option<Notice> {
+        self.notices.recv().await
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        // Somebody else may have this key by now, and then our channel is closed already.
+        if !self.notices.is_closed() {
+            self.hub.lock().remove(&self.key);
+        }
+    }
+}
+
+impl Notice {
+    /// The notification; `meta` is JSON text for `_meta`.
+    pub(crate) fn write(&self, meta: Option<&str>) -> Bytes {
+        let mut members = meta.map(|meta| format!(r#""_meta":{meta}"#)).into_iter().collect::<Vec<_>>();
+        let method = match self {
+            Self::Tools => "notifications/tools/list_changed",
+            Self::Prompts => "notifications/prompts/list_changed",
+            Self::Resources => "notifications/resources/list_changed",
+            Self::Resource(uri) => {
+                members.push(format!(r#""uri":{}"#, quoted(uri)));
+                "notifications/resources/updated"
+            }
+        };
+        notification(method, &format!("{{{}}}", members.join(",")))
+    }
+}

@@ -1,0 +1,154 @@
+//! The parameters of requests: only what is read is typed, everything else passes through as text.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use certosa_model::LogLevel;
+use certosa_syscall::guest::Askable;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::versions::Version;
+
+/// The parameters of every method that we serve, read in one go.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Params<'a> {
+    #[serde(borrow)]
+    pub name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub uri: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub cursor: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub arguments: Option<&'a RawValue>,
+    #[serde(borrow, rename = "ref")]
+    pub reference: Option<Reference<'a>>,
+    #[serde(borrow)]
+    pub argument: Option<Argument<'a>>,
+    pub context: Option<Context>,
+    pub notifications: Option<Filter>,
+    #[serde(borrow)]
+    pub input_responses: Option<BTreeMap<String, &'a RawValue>>,
+    #[serde(borrow)]
+    pub request_state: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "_meta")]
+    pub meta: Option<Meta<'a>>,
+}
+
+/// What a request says about itself.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Meta<'a> {
+    #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
+    pub version: Option<Cow<'a, str>>,
+    #[serde(rename = "io.modelcontextprotocol/clientCapabilities")]
+    pub capabilities: Option<Capabilities>,
+    #[serde(rename = "io.modelcontextprotocol/logLevel")]
+    pub log: Option<LogLevel>,
+    #[serde(borrow, rename = "progressToken")]
+    pub progress_token: Option<&'a RawValue>,
+    /// W3C Trace Context.
+    #[serde(borrow)]
+    pub traceparent: Option<Cow<'a, str>>,
+}
+
+/// What is completed: an argument of a prompt or a variable of a template.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Reference<'a> {
+    #[serde(borrow, rename = "type")]
+    pub kind: Cow<'a, str>,
+    #[serde(borrow)]
+    pub name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub uri: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Argument<'a> {
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub value: Cow<'a, str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Context {
+    #[serde(default)]
+    pub arguments: BTreeMap<String, String>,
+}
+
+/// What a client wants to be told of (`subscriptions/listen`).
+#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Filter {
+    pub tools_list_changed: bool,
+    pub prompts_list_changed: bool,
+    pub resources_list_changed: bool,
+    pub resource_subscriptions: Vec<String>,
+}
+
+/// What a client can be asked.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Capabilities {
+    elicitation: Option<Elicitation>,
+    sampling: Option<Object>,
+    roots: Option<Object>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Elicitation {
+    form: Option<Object>,
+    url: Option<Object>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Object {}
+
+impl Capabilities {
+    /// What the client can be asked in this version: there is no elicitation before 2025-06-18, and none with
+    /// a URL before 2025-11-25.
+    pub(crate) fn askable(&self, version: Version) -> Askable {
+        let elicitation = self.elicitation.as_ref().filter(|_| version >= Version::V2025_06_18);
+        let has_url = |modes: &Elicitation| modes.url.is_some() && version >= Version::V2025_11_25;
+        // An empty object means forms, as it did before there were other modes.
+        let form = elicitation.is_some_and(|modes| modes.form.is_some() || !has_url(modes));
+        let visit = elicitation.is_some_and(has_url);
+        [
+            (form, Askable::FORM),
+            (visit, Askable::VISIT),
+            (self.sampling.is_some(), Askable::SAMPLE),
+            (self.roots.is_some(), Askable::ROOTS),
+        ]
+        .into_iter()
+        .filter_map(|(has, kind)| has.then_some(kind))
+        .fold(Askable::empty(), |all, kind| all | kind)
+    }
+}
+
+/// How `ClientCapabilities` says that a client can be asked something.
+pub(crate) fn capability(kind: Askable) -> &'static str {
+    match kind {
+        kind if kind == Askable::FORM => r#"{"elicitation":{"form":{}}}"#,
+        kind if kind == Askable::VISIT => r#"{"elicitation":{"url":{}}}"#,
+        kind if kind == Askable::SAMPLE => r#"{"sampling":{}}"#,
+        _ => r#"{"roots":{}}"#,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_asked_depends_on_the_version() {
+        let askable = |text: &str, version| serde_json::from_str::<Capabilities>(text).unwrap().askable(version);
+        let all = r#"{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{"listChanged":true},"x":1}"#;
+        assert_eq!(askable(all, Version::V2026_07_28), Askable::all());
+        assert_eq!(askable(all, Version::V2025_11_25), Askable::all());
+        assert_eq!(askable(all, Version::V2025_06_18), Askable::all() - Askable::VISIT);
+        assert_eq!(askable(all, Version::V2025_03_26), Askable::SAMPLE | Askable::ROOTS);
+        assert_eq!(askable(r#"{"elicitation":{}}"#, Version::V2025_11_25), Askable::FORM);
+        assert_eq!(askable(r#"{"elicitation":{"url":{}}}"#, Version::V2025_11_25), Askable::VISIT);
+        assert_eq!(askable("{}", Version::V2026_07_28), Askable::empty());
+    }
+}

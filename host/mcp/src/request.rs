@@ -1,0 +1,329 @@
+//! A request of one of the methods that both eras have, from its parameters to its answer.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use certosa_house::{Ask, Call, CallError, List, RouteView, Typing, Way};
+use certosa_model::{Event, Kind as Offered, LogLevel, TraceParent};
+use certosa_syscall::Hearing;
+use certosa_syscall::guest::{Answer as CellAnswer, Askable, Outcome};
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+use crate::exchange::{Answer, Kind, Message, Outbox};
+use crate::face::{Face, unknown_method};
+use crate::headers;
+use crate::params::{Params, capability};
+use crate::render;
+use crate::rpc::{self, Code, quoted, response};
+use crate::sessions::Open;
+use crate::state::Bound;
+use crate::versions::Version;
+
+/// A request after the checks of its era.
+pub(crate) struct Request<'a> {
+    pub face: &'a Face,
+    pub version: Version,
+    pub message: &'a Message,
+    pub route: RouteView<'a>,
+    pub id: &'a str,
+    pub params: Params<'a>,
+    /// The session of an older client.
+    pub session: Option<&'a Open<'a>>,
+    /// What the client can be asked.
+    pub askable: Askable,
+    /// The mildest log messages that the client wants.
+    pub log: Option<LogLevel>,
+    pub outbox: &'a Outbox,
+}
+
+/// How long clients may keep a listing. A change of what a running house offers is announced.
+const LIST_HINTS: &str = r#""ttlMs":60000,"cacheScope":"private","#;
+/// A resource may have changed the next time it is read.
+const READ_HINTS: &str = r#""ttlMs":0,"cacheScope":"private","#;
+/// A guest that does not wait says everything before anybody listens: all its log messages, and some steps.
+const EVENTS_MAX: usize = 512;
+/// How often one call may ask an older client something, one time after the other.
+const ROUNDS_MAX: usize = 16;
+
+impl Request<'_> {
+    /// Answers the methods that both eras have.
+    pub(crate) async fn answer(self, method: &str) -> Answer {
+        match method {
+            "tools/list" => self.list(List::Tools),
+            "prompts/list" => self.list(List::Prompts),
+            "resources/list" => self.list(List::Resources),
+            "resources/templates/list" => self.list(List::Templates),
+            "tools/call" => self.call_tool().await,
+            "prompts/get" => self.get_prompt().await,
+            "resources/read" => self.read_resource().await,
+            "completion/complete" => self.complete().await,
+            method => unknown_method(self.id, method, self.refusal(Kind::UnknownMethod)),
+        }
+    }
+
+    fn list(&self, list: List) -> Answer {
+        let mut failed = None;
+        let body = response(self.id, |body| {
+            body.extend_from_slice(self.opening().as_bytes());
+            body.extend_from_slice(self.hints(LIST_HINTS).as_bytes());
+            let cursor = self.params.cursor.as_deref();
+            failed = self.face.catalog.write_page(self.route, list, &self.message.caller, cursor, body).err();
+            body.push(b'}');
+        });
+        match failed {
+            None => Answer::reply(Kind::Result, body),
+            Some(why) => self.invalid(&why),
+        }
+    }
+
+    async fn call_tool(&self) -> Answer {
+        let Some(name) = self.params.name.as_deref() else {
+            return self.invalid("tools/call needs \"name\"");
+        };
+        let arguments = self.params.arguments.map_or("{}", RawValue::get);
+        if let Err(mismatch) = self.check_headers(name, Some(arguments)) {
+            return mismatch;
+        }
+        self.act(Ask::Tool { name, arguments }, arguments).await
+    }
+
+    async fn get_prompt(&self) -> Answer {
+        let Some(name) = self.params.name.as_deref() else {
+            return self.invalid("prompts/get needs \"name\"");
+        };
+        if let Err(mismatch) = self.check_headers(name, None) {
+            return mismatch;
+        }
+        let text = self.params.arguments.map_or("{}", RawValue::get);
+        let arguments = match serde_json::from_str::<BTreeMap<String, String>>(text) {
+            Ok(arguments) => arguments.into_iter().collect::<Vec<_>>(),
+            Err(why) => return self.invalid(&format!("the arguments of a prompt are strings: {why}")),
+        };
+        self.act(Ask::Prompt { name, arguments: &arguments }, text).await
+    }
+
+    async fn read_resource(&self) -> Answer {
+        let Some(uri) = self.params.uri.as_deref() else {
+            return self.invalid("resources/read needs \"uri\"");
+        };
+        if let Err(mismatch) = self.check_headers(uri, None) {
+            return mismatch;
+        }
+        self.act(Ask::Resource { uri }, "{}").await
+    }
+
+    async fn complete(&self) -> Answer {
+        let (Some(reference), Some(argument)) = (&self.params.reference, &self.params.argument) else {
+            return self.invalid("completion/complete needs \"ref\" and \"argument\"");
+        };
+        let context = self.params.context.as_ref().map(|context| context.arguments.clone()).unwrap_or_default();
+        let context: Vec<_> = context.into_iter().collect();
+        let typing = Typing { argument: &argument.name, value: &argument.value, context: &context };
+        let ask = match (&*reference.kind, reference.name.as_deref(), reference.uri.as_deref()) {
+            ("ref/prompt", Some(name), _) => Ask::CompletePrompt { name, typing },
+            ("ref/resource", _, Some(template)) => Ask::CompleteTemplate { template, typing },
+            _ => return self.invalid("\"ref\" is of type ref/prompt with a name, or ref/resource with a uri"),
+        };
+        self.act(ask, "{}").await
+    }
+
+    /// Asks the house, and the client where the house needs to know something, until there is an answer.
+    async fn act(&self, ask: Ask<'_>, arguments: &str) -> Answer {
+        if self.token().is_some_and(|token| !rpc::is_id(token)) {
+            return self.invalid("a progressToken is a string or an integer of at most 256 bytes");
+        }
+        let caller = self.message.caller.subject();
+        let route = &self.route.plan().path;
+        let bound = Bound { caller, route, kind: ask.kind(), name: ask.name(), arguments };
+        let mut round = match self.resumed(&bound) {
+            Ok(round) => round,
+            Err(why) => return self.invalid(&why),
+        };
+        for _ in 0..ROUNDS_MAX {
+            let (hearing, mut events) = self.hearing();
+            let call = self.face.house.call(Call {
+                way: self.message.way,
+                caller: &self.message.caller,
+                route: self.route,
+                ask,
+                answers: round.answers,
+                state: round.state,
+                askable: self.askable,
+                hearing,
+                trace: self.trace(),
+            });
+            let reply = match self.listen(call, &mut events).await {
+                Ok(recorded) => recorded.into_inner(),
+                Err(error) => return self.unavailable(&error.to_string()),
+            };
+            if let Some(news) = &reply.news {
+                self.face.hub.publish(&self.face.house, news);
+            }
+            let questions = match reply.result {
+                Ok(Outcome::InputRequired(questions)) => questions,
+                result => return self.finished(&ask, result),
+            };
+            let Some(session) = self.session else { return self.pass_on(&questions, &bound) };
+            match self.ask_client(session, &questions).await {
+                Ok(answers) => round = Round { answers, state: questions.state },
+                Err(why) => return self.finished(&ask, Err(CallError::Unanswered(why))),
+            }
+        }
+        let why = format!("more was asked than {ROUNDS_MAX} times");
+        self.finished(&ask, Err(CallError::Bundle(why)))
+    }
+
+    fn finished(&self, ask: &Ask<'_>, result: Result<Outcome, CallError>) -> Answer {
+        match result {
+            Ok(Outcome::Tool(result)) => self.result(|body| render::write_tool_result(&result, self.version, body)),
+            Ok(Outcome::Prompt(result)) => self.result(|body| render::write_prompt(&result, self.version, body)),
+            Ok(Outcome::Resource(contents)) => self.result(|body| {
+                body.extend_from_slice(self.hints(READ_HINTS).as_bytes());
+                render::write_contents(&contents, body);
+            }),
+            Ok(Outcome::Completion(completion)) => self.result(|body| render::write_completion(&completion, body)),
+            // Questions were dealt with before.
+            Ok(Outcome::InputRequired(_)) => self.invalid("nothing can be asked here"),
+            Err(CallError::Unknown(kind)) => self.unknown(kind, ask.name()),
+            Err(error @ CallError::CannotAsk(kind)) if self.session.is_none() => self.cannot_ask(kind, &error),
+            Err(error) if matches!(ask, Ask::Tool { .. }) => self.result(|body| render::write_tool_error(&error, body)),
+            Err(CallError::Arguments(why)) => self.invalid(&why),
+            Err(error) => {
+                let data = format!(r#"{{"certosa/refusal":{}}}"#, render::refusal(&error));
+                let body = rpc::error(Some(self.id), Code::Internal, &error.to_string(), Some(&data));
+                Answer::reply(self.refusal(Kind::Invalid), body)
+            }
+        }
+    }
+
+    /// There is no such thing here, or not for this caller.
+    pub(crate) fn unknown(&self, kind: Offered, name: &str) -> Answer {
+        match kind {
+            Offered::Resource => {
+                let code = if self.version.is_legacy() { Code::ResourceNotFound } else { Code::InvalidParams };
+                let data = format!(r#"{{"uri":{}}}"#, quoted(name));
+                let why = format!("there is no such resource: {name}");
+                let body = rpc::error(Some(self.id), code, &why, Some(&data));
+                Answer::reply(self.refusal(Kind::Invalid), body)
+            }
+            kind => self.invalid(&format!("unknown {}: {name}", kind.as_str())),
+        }
+    }
+
+    /// Drives the call, and passes on what comes out of the cell before its result.
+    async fn listen<T>(&self, call: impl Future<Output = T>, events: &mut Option<mpsc::Receiver<Event>>) -> T {
+        let Some(events) = events else { return call.await };
+        let token = self.token();
+        let pass_on = |event: &Event| render::event(event, token).into_iter().for_each(|text| self.outbox.push(text));
+        let mut call = std::pin::pin!(call);
+        let ended = loop {
+            tokio::select! {
+                biased;
+                Some(event) = events.recv() => pass_on(&event),
+                ended = &mut call => break ended,
+            }
+        };
+        while let Ok(event) = events.try_recv() {
+            pass_on(&event);
+        }
+        ended
+    }
+
+    fn hearing(&self) -> (Hearing, Option<mpsc::Receiver<Event>>) {
+        let progress = self.token().is_some();
+        if !progress && self.log.is_none() {
+            return (Hearing::default(), None);
+        }
+        let (sender, receiver) = mpsc::channel(EVENTS_MAX);
+        (Hearing { progress, log: self.log, events: Some(sender) }, Some(receiver))
+    }
+
+    /// The text of the progress token.
+    fn token(&self) -> Option<&str> {
+        Some(self.params.meta.as_ref()?.progress_token?.get())
+    }
+
+    fn trace(&self) -> Option<TraceParent> {
+        TraceParent::parse(self.params.meta.as_ref()?.traceparent.as_deref()?)
+    }
+
+    /// What the client brought along from the round before.
+    fn resumed(&self, bound: &Bound<'_>) -> Result<Round, String> {
+        let state = match self.params.request_state.as_deref().map(|text| self.face.seal.open(text, bound)) {
+            Some(None) => return Err("this requestState was not given for this request, or is too old".to_owned()),
+            state => state.flatten(),
+        };
+        let responses = self.params.input_responses.iter().flatten();
+        let answer = |(id, value): (&String, &&RawValue)| match certosa_house::parse_json(value.get()) {
+            Ok(_) => Ok(CellAnswer { id: id.clone(), value: value.get().to_owned() }),
+            Err(error) => Err(format!("inputResponses: {error}")),
+        };
+        Ok(Round { answers: responses.map(answer).collect::<Result<_, _>>()?, state })
+    }
+
+    /// The headers of 2026-07-28 that repeat the name, and the arguments of a tool.
+    fn check_headers(&self, name: &str, arguments: Option<&str>) -> Result<(), Answer> {
+        if self.version.is_legacy() || self.message.way != Way::Http {
+            return Ok(());
+        }
+        let headers = &self.message.headers;
+        let params = || {
+            let Some(arguments) = arguments else { return Ok(()) };
+            let tool = self.route.item(List::Tools, &self.message.caller, name);
+            let params = tool.map(|tool| self.face.catalog.params(self.route, tool.subject)).unwrap_or_default();
+            if params.is_empty() {
+                return Ok(());
+            }
+            headers::check_params(headers, params, &certosa_house::parse_json(arguments).unwrap_or_default())
+        };
+        headers::check_name(headers, name)
+            .and_then(|()| params())
+            .map_err(|why| Answer::reply(Kind::Invalid, rpc::error(Some(self.id), Code::HeaderMismatch, &why, None)))
+    }
+
+    /// The client cannot be asked what has to be asked, and hears what it would have to be able to do.
+    fn cannot_ask(&self, kind: Askable, error: &CallError) -> Answer {
+        let data = format!(r#"{{"requiredCapabilities":{}}}"#, capability(kind));
+        let body = rpc::error(Some(self.id), Code::MissingCapability, &error.to_string(), Some(&data));
+        Answer::reply(Kind::Invalid, body)
+    }
+
+    fn hints(&self, hints: &'static str) -> &'static str {
+        if self.version.is_legacy() { "" } else { hints }
+    }
+
+    /// How a result begins: the modern era says that it is complete.
+    fn opening(&self) -> &'static str {
+        if self.version.is_legacy() { "{" } else { r#"{"resultType":"complete","# }
+    }
+
+    /// A result with at least one member.
+    pub(crate) fn result(&self, write: impl FnOnce(&mut Vec<u8>)) -> Answer {
+        let body: Bytes = response(self.id, |body| {
+            body.extend_from_slice(self.opening().as_bytes());
+            write(body);
+            body.push(b'}');
+        });
+        Answer::reply(Kind::Result, body)
+    }
+
+    pub(crate) fn invalid(&self, why: &str) -> Answer {
+        Answer::reply(self.refusal(Kind::Invalid), rpc::error(Some(self.id), Code::InvalidParams, why, None))
+    }
+
+    /// In the older era errors of a method travel like results.
+    fn refusal(&self, kind: Kind) -> Kind {
+        if self.version.is_legacy() { Kind::Result } else { kind }
+    }
+
+    pub(crate) fn unavailable(&self, why: &str) -> Answer {
+        Answer::reply(Kind::Unavailable, rpc::error(Some(self.id), Code::Internal, why, None))
+    }
+}
+
+/// What one round of a call takes from the round before.
+struct Round {
+    answers: Vec<CellAnswer>,
+    state: Option<Vec<u8>>,
+}
