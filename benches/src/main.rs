@@ -3,6 +3,7 @@
 //! native hyper server that parses the same JSON and answers the same bytes. Server and client are pinned to a
 //! processor each; rounds are interleaved; ids are unique; anything but the right answer is a failure.
 
+mod face;
 mod floor;
 mod load;
 
@@ -18,9 +19,10 @@ const STARTS: usize = 9;
 type Done<T> = Result<T, Box<dyn std::error::Error>>;
 
 const HELP: &str = "\
-certosa-bench [--connections N] [--seconds N] [--rounds N]
+certosa-bench [--connections N] [--seconds N] [--rounds N] [--no-load]
 
-Prints requests per second, p50, p99 and memory of the house and of the floor, and their ratio.
+Prints the time of a start, the memory of idle sessions, the time of a long list; then requests per second,
+p50, p99 and memory of the house and of the floor, and their ratio. --no-load leaves out the second part.
 ";
 
 fn main() -> ExitCode {
@@ -53,6 +55,11 @@ fn bench(args: &[String]) -> Done<()> {
     let folder = here.parent().ok_or("no folder")?;
     let manifest = manifest(folder)?;
     start(folder, &manifest)?;
+    face::sessions(folder, &manifest)?;
+    face::lists(folder)?;
+    if args.iter().any(|arg| arg == "--no-load") {
+        return Ok(());
+    }
     let house = Server::start(pinned(&folder.join("certosa")).args(["serve", "-o", "json"]).arg(&manifest))?;
     let floor = Server::start(pinned(&here).arg("floor"))?;
     let load = Load { connections: usize::try_from(connections)?, seconds };
@@ -138,9 +145,13 @@ impl Server {
     }
 
     fn resident_mib(&self) -> Done<u64> {
+        Ok(self.resident_kib()? >> 10)
+    }
+
+    fn resident_kib(&self) -> Done<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-        Ok(line.split_whitespace().next().ok_or("no VmRSS")?.parse::<u64>()? >> 10)
+        Ok(line.split_whitespace().next().ok_or("no VmRSS")?.parse()?)
     }
 }
 

@@ -5,8 +5,8 @@
 // PACKAGES is the folder where package.json was installed: this one, unless said otherwise.
 
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
-import { resolve } from 'node:path';
+
+import { INVALID_PARAMS, TOOLS, check, connect, endAfter, eras, isTheForm, text } from './common.mjs';
 
 const [address, folder = import.meta.dirname] = process.argv.slice(2);
 if (!address) {
@@ -14,41 +14,12 @@ if (!address) {
   process.exit(2);
 }
 
-// `import` looks for packages only around this file.
-const packages = createRequire(resolve(folder, 'package.json'));
-const { Client, ProtocolError, StreamableHTTPClientTransport } = packages('@modelcontextprotocol/client');
-const { Client: OldClient } = packages('@modelcontextprotocol/sdk/client/index.js');
-const { StreamableHTTPClientTransport: OldTransport } = packages('@modelcontextprotocol/sdk/client/streamableHttp.js');
-const { McpError } = packages('@modelcontextprotocol/sdk/types.js');
+const LANGUAGES = ['english', 'french', 'german', 'italian', 'spanish'];
 
-const TIME_MAX_MS = 30_000;
-const INVALID_PARAMS = -32602;
-
-const clientInfo = { name: 'certosa-clients', version: '1' };
-
-async function check(name, run) {
-  try {
-    await run();
-    console.log(`ok ${name}`);
-  } catch (error) {
-    console.error(`not ok ${name}\n${error.message}`);
-    process.exit(1);
-  }
-}
-
-/** The one text of a result. */
-function text(result) {
-  assert.equal(result.content.length, 1, JSON.stringify(result));
-  assert.equal(result.content[0].type, 'text');
-  return result.content[0].text;
-}
-
-/** What is the same in both eras. */
-async function useTools(era, client, RpcError) {
-  await check(`${era}: the server says who it is`, () => assert.equal(client.getServerVersion().name, 'certosa'));
+async function useTools({ era, RpcError }, client) {
   await check(`${era}: tools/list`, async () => {
     const { tools } = await client.listTools();
-    assert.deepEqual(tools.map((tool) => tool.name).sort(), ['hello_echo', 'hello_greet', 'jq_query']);
+    assert.deepEqual(tools.map((tool) => tool.name).sort(), TOOLS);
     assert.deepEqual(tools.find((tool) => tool.name === 'hello_greet').inputSchema.required, ['name']);
   });
   await check(`${era}: a call`, async () => {
@@ -84,62 +55,139 @@ async function useTools(era, client, RpcError) {
     assert.equal(result.isError, true);
     assert.match(text(result), /character/);
   });
-  await check(`${era}: an unknown tool is a protocol error`, async () => {
-    const call = client.callTool({ name: 'nothing_here', arguments: {} });
-    await assert.rejects(call, (error) => {
-      assert.ok(error instanceof RpcError, String(error));
-      assert.equal(error.code, INVALID_PARAMS);
-      assert.match(error.message, /nothing_here/);
-      return true;
+  await check(`${era}: an unknown tool is a protocol error`, () =>
+    refuses(client.callTool({ name: 'nothing_here', arguments: {} }), RpcError, INVALID_PARAMS, /nothing_here/));
+}
+
+async function usePrompts({ era, RpcError }, client) {
+  const get = (values, name = 'hello_welcome') => client.getPrompt({ name, arguments: values });
+  const complete = async (argument) => {
+    const { completion } = await client.complete({ ref: { type: 'ref/prompt', name: 'hello_welcome' }, argument });
+    assert.equal(completion.total, completion.values.length);
+    assert.equal(completion.hasMore, false);
+    return completion.values;
+  };
+  await check(`${era}: prompts/list`, async () => {
+    const { prompts } = await client.listPrompts();
+    assert.deepEqual(prompts.map((prompt) => prompt.name), ['hello_welcome']);
+    const known = prompts[0].arguments.map(({ name, required }) => [name, required ?? false]);
+    assert.deepEqual(known, [['name', true], ['language', false]]);
+    assert.ok(prompts[0].title && prompts[0].description);
+  });
+  await check(`${era}: prompts/get without the optional argument, and with it`, async () => {
+    const [english, ...others] = (await get({ name: 'Ana' })).messages;
+    assert.deepEqual(others, []);
+    assert.equal(english.role, 'user');
+    assert.match(english.content.text, /^Hello, Ana! .*english/);
+    const [french] = (await get({ name: 'Ana', language: 'french' })).messages;
+    assert.match(french.content.text, /^Bonjour, Ana! .*french/);
+  });
+  await check(`${era}: prompts/get with a wrong argument, without a needed one and of nothing`, async () => {
+    await refuses(get({ name: 'Ana', language: 'klingon' }), RpcError, INVALID_PARAMS, /klingon/);
+    await refuses(get({}), RpcError, INVALID_PARAMS, /name/);
+    await refuses(get({}, 'nothing_here'), RpcError, INVALID_PARAMS, /nothing_here/);
+  });
+  await check(`${era}: completion of a prompt's argument`, async () => {
+    assert.deepEqual(await complete({ name: 'language', value: '' }), LANGUAGES);
+    assert.deepEqual(await complete({ name: 'language', value: 'g' }), ['german']);
+    assert.deepEqual(await complete({ name: 'language', value: 'x' }), []);
+    assert.deepEqual(await complete({ name: 'name', value: '' }), []);
+  });
+}
+
+async function useResources({ era, RpcError, notFound }, client) {
+  const template = 'hello://greeting/{language}';
+  await check(`${era}: resources/list`, async () => {
+    const { resources } = await client.listResources();
+    assert.deepEqual(resources.map(({ uri, mimeType }) => [uri, mimeType]), [['hello://about', 'text/markdown']]);
+    assert.equal(resources[0].annotations.priority, 0.2);
+  });
+  await check(`${era}: resources/templates/list`, async () => {
+    const { resourceTemplates } = await client.listResourceTemplates();
+    const known = resourceTemplates.map(({ uriTemplate, mimeType }) => [uriTemplate, mimeType]);
+    assert.deepEqual(known, [[template, 'text/plain']]);
+  });
+  await check(`${era}: resources/read of a resource and of a template`, async () => {
+    const [about, ...others] = (await client.readResource({ uri: 'hello://about' })).contents;
+    assert.deepEqual(others, []);
+    assert.deepEqual([about.uri, about.mimeType], ['hello://about', 'text/markdown']);
+    assert.match(about.text, /^# hello\n/);
+    const { contents } = await client.readResource({ uri: 'hello://greeting/french' });
+    assert.deepEqual(contents, [{ uri: 'hello://greeting/french', mimeType: 'text/plain', text: 'Bonjour' }]);
+  });
+  await check(`${era}: resources/read of what is not there`, async () => {
+    for (const uri of ['hello://greeting/klingon', 'hello://nothing', 'other://about']) {
+      const error = await refuses(client.readResource({ uri }), RpcError, notFound, /resource/);
+      assert.deepEqual(error.data, { uri });
+    }
+  });
+  await check(`${era}: completion of a template's variable`, async () => {
+    const complete = async (value) => {
+      const ref = { type: 'ref/resource', uri: template };
+      return (await client.complete({ ref, argument: { name: 'language', value } })).completion.values;
+    };
+    assert.deepEqual(await complete(''), LANGUAGES);
+    assert.deepEqual(await complete('it'), ['italian']);
+  });
+}
+
+/** The tool that asks for a name, at clients whose person answers, declines, walks away or cannot be asked. */
+async function beAsked(sdk, url) {
+  for (const [who, answer, greeting] of [
+    ['answers', { action: 'accept', content: { name: 'Zoë' } }, 'Hello, Zoë!'],
+    ['declines', { action: 'decline' }, 'Hello, whoever you are!'],
+    ['cancels', { action: 'cancel' }, 'Hello, whoever you are!'],
+    ['cannot be asked', undefined, 'Hello, whoever you are!'],
+  ]) {
+    await check(`${sdk.era}: a tool asks a client that ${who}`, async () => {
+      const { client, asked, close } = await connect(sdk, sdk.http(url), answer);
+      const result = await client.callTool({ name: 'hello_introduce', arguments: {} });
+      assert.equal(text(result), greeting);
+      assert.ok(!result.isError);
+      if (answer) isTheForm(asked);
+      await close();
     });
-  });
+  }
 }
 
-async function modern(url) {
-  const client = new Client(clientInfo, { versionNegotiation: { mode: 'auto' } });
-  const complaints = [];
-  client.onerror = (error) => complaints.push(error.message);
-  // Left to choose, the client must come to the newer era.
-  await check('modern: connect', () => client.connect(new StreamableHTTPClientTransport(url)));
-  await check('modern: version', () => assert.equal(client.getNegotiatedProtocolVersion(), '2026-07-28'));
-  await useTools('modern', client, ProtocolError);
-  await check('modern: close', async () => {
-    assert.deepEqual(complaints, []);
-    await client.close();
-  });
+/** The error that a request ends with, which must be one of the protocol. */
+async function refuses(request, RpcError, code, message) {
+  const outcome = await request.then((result) => ({ result }), (error) => ({ error }));
+  assert.ok(outcome.error, `no error, but ${JSON.stringify(outcome.result)}`);
+  assert.ok(outcome.error instanceof RpcError, String(outcome.error));
+  assert.equal(outcome.error.code, code);
+  assert.match(outcome.error.message, message);
+  return outcome.error;
 }
 
-async function legacy(url) {
-  const client = new OldClient(clientInfo);
-  const transport = new OldTransport(url);
-  const complaints = [];
-  client.onerror = (error) => complaints.push(error.message);
-  await check('legacy: connect', () => client.connect(transport));
-  await check('legacy: version', () => assert.equal(transport.protocolVersion, '2025-11-25'));
-  await useTools('legacy', client, McpError);
-  await check('legacy: ping', async () => assert.deepEqual(await client.ping(), {}));
+async function use(sdk, url) {
+  const { era } = sdk;
+  const transport = sdk.http(url);
+  const { client, agreed, close } = await connect(sdk, transport);
+  await check(`${era}: version`, () => assert.equal(agreed(), sdk.version));
+  await check(`${era}: the server says who it is`, () => assert.equal(client.getServerVersion().name, 'certosa'));
+  await useTools(sdk, client);
+  await usePrompts(sdk, client);
+  await useResources(sdk, client);
+  if (era === 'legacy') {
+    // The newer era has neither ping nor sessions.
+    await check('legacy: ping', async () => assert.deepEqual(await client.ping(), {}));
+  }
   const session = transport.sessionId;
-  await check('legacy: close', async () => {
-    await transport.terminateSession();
-    // Only now: this SDK reports its own closing of its stream as an error.
-    assert.deepEqual(complaints, []);
-    await client.close();
-  });
-  await check('legacy: a closed session is gone', async () => {
-    const late = new OldClient(clientInfo);
-    // With a session the transport takes the handshake for done.
-    await late.connect(new OldTransport(url, { sessionId: session }));
-    await assert.rejects(late.ping(), { code: 404 });
-    await late.close();
-  });
+  await check(`${era}: close`, close);
+  await beAsked(sdk, url);
+  return session;
 }
 
-// It does not keep the process alive, and fires only if something else does: a request without an answer or
-// a stream that was not closed.
-setTimeout(() => {
-  console.error(`not ok: still busy after ${TIME_MAX_MS} ms`);
-  process.exit(1);
-}, TIME_MAX_MS).unref();
-
-await modern(new URL(address));
-await legacy(new URL(address));
+endAfter(30_000);
+const { modern, legacy } = eras(folder);
+await use(modern, address);
+const session = await use(legacy, address);
+await check('legacy: a closed session is gone', async () => {
+  assert.ok(session);
+  const late = legacy.client({});
+  // With a session the transport takes the handshake for done.
+  await late.connect(legacy.http(address, { sessionId: session }));
+  await assert.rejects(late.ping(), { code: 404 });
+  await late.close();
+});

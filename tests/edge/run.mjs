@@ -99,7 +99,7 @@ try {
   const url = await address(workerd);
   await check('workerd: list-tools', async () => {
     const { tools } = await ask(url);
-    assert.deepEqual(tools.map((tool) => tool.name).sort(), ['echo', 'greet']);
+    assert.deepEqual(tools.map((tool) => tool.name).sort(), ['echo', 'greet', 'introduce']);
   });
   await check('workerd: call-tool', async () => {
     const { outcome, progress, log } = await ask(url, { name: 'greet', arguments: { name: 'edge' } });

@@ -43,7 +43,7 @@ fn a_right_manifest_passes_and_is_cached() {
         let files = fs::read_dir(folder.path(".certosa/cache")).unwrap();
         files.filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().starts_with(kind)).count()
     };
-    assert_eq!((kept("manifest-"), kept("code-"), kept("tools1-")), (1, 1, 1));
+    assert_eq!((kept("manifest-"), kept("code-"), kept("offer1-")), (1, 1, 1));
     folder.write("manifest.capnp", manifest(&bundles(&["hello"], "cpuMsMax = 7")));
     assert_eq!(folder.run(&["check"]).code, 0);
     assert_eq!((kept("manifest-"), kept("code-")), (2, 1), "another text is another manifest");
@@ -307,20 +307,24 @@ fn names_and_grants_that_do_not_fit_are_refused() {
     let route = |tools: &str| format!(r#"bundles = [{HELLO}], routes = [(tools = ["{tools}"])]"#);
     says(&check(&route("bundle/jq/**")), "not declared");
     says(&check(&route("bundle/hello/gret")), "fits no tool");
-    says(&check(&route("user/**")), "fits no tool");
+    says(&check(&route("user/**")), "fits nothing that bundles offer");
     says(&check(&route("bundle/a*b")), "not a pattern");
-    for path in ["mcp", "/", "/a//b", "/a/../b", "/a%2fb", "/health", "/a b", ""] {
+    for path in ["mcp", "/", "/a//b", "/a/../b", "/a%2fb", "/health", "/metrics", "/a b", ""] {
         says(&check(&format!(r#"bundles = [{HELLO}], routes = [(path = "{path}")]"#)), "not a path");
     }
     let two = r#"(name = "a", file = "hello.wasm"), (name = "b", file = "hello.wasm")"#;
     let bare = r#"(tools = ["bundle/**"], toolNames = bare)"#;
     let folder = Folder::new(&format!("bundles = [{two}], routes = [{bare}]"));
     let found = problems(&folder);
-    assert_eq!(found.len(), 2, "echo and greet: {found:#?}");
-    says(&found[0], "several tools are called");
+    assert_eq!(found.len(), 3, "echo, greet and introduce: {found:#?}");
+    found.iter().for_each(|problem| says(problem, "hides bundle/b/"));
+    let prompts = r#"(prompts = ["bundle/hello/nothing"], resources = ["bundle/hello/nothing"])"#;
+    let found = problems(&Folder::new(&format!("bundles = [{HELLO}], routes = [{prompts}]")));
+    says(&found[0], "a pattern that fits no prompt");
+    says(&found[1], "a pattern that fits no resource");
     let long = "a".repeat(40);
     let body = format!(r#"bundles = [(name = "{long}", file = "hello.wasm")], routes = [(tools = ["bundle/**"])]"#);
-    assert_eq!(Folder::new(&body).run(&["check"]).code, 0, "46 characters");
+    assert_eq!(Folder::new(&body).run(&["check"]).code, 0, "50 characters");
     for address in ["0.0.0.0:1", "192.168.1.1:1", "[::]:1", "localhost:1", "127.0.0.1", "127.0.0.1:99999", ""] {
         let problem = check(&format!(r#"listen = "{address}", bundles = [{HELLO}]"#));
         assert_eq!(problem["found"], format!("{address:?}"));

@@ -16,7 +16,7 @@ fn outcomes(house: &House, count: usize) -> Vec<String> {
 fn discover_says_what_the_house_speaks() {
     let house = House::of(&["hello"], "");
     let result = house.modern("server/discover", json!({})).last()["result"].clone();
-    assert_eq!(result["supportedVersions"], json!([MODERN, "2025-11-25", "2025-06-18"]));
+    assert_eq!(result["supportedVersions"], json!([MODERN, "2025-11-25", "2025-06-18", "2025-03-26"]));
     assert_eq!(result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "certosa");
     assert!(result["capabilities"]["tools"].is_object());
     assert_eq!((&result["resultType"], &result["cacheScope"]), (&json!("complete"), &json!("private")));
@@ -28,6 +28,7 @@ fn the_handshake_of_the_older_era_negotiates() {
     for (asked, given) in [
         ("2025-11-25", "2025-11-25"),
         ("2025-06-18", "2025-06-18"),
+        ("2025-03-26", "2025-03-26"),
         ("2024-11-05", "2025-11-25"),
         ("1999-01-01", "2025-11-25"),
     ] {
@@ -49,8 +50,11 @@ fn sessions_cannot_be_guessed_fixed_or_used_after_their_end() {
     let house = House::of(&["hello"], "");
     let (first, second) = (house.session("2025-11-25"), house.session("2025-11-25"));
     assert_ne!(first, second);
-    assert!(first.len() == 32 && first.bytes().all(|b| b.is_ascii_hexdigit()));
-    for forged in ["", "0", &"0".repeat(32), &first[..31], &first.to_uppercase()] {
+    let (host, random) = first.split_once('.').expect("the name of the host is in front");
+    assert!(second.starts_with(&format!("{host}.")));
+    assert!(random.len() == 32 && random.bytes().all(|b| b.is_ascii_hexdigit()));
+    let other = format!("{host}.{}", "0".repeat(32));
+    for forged in ["", "0", &other, &first[..first.len() - 1], random, &first.to_uppercase()] {
         let status = house.legacy(forged, "tools/list", &json!({})).status;
         assert!([400, 404].contains(&status) || forged == first, "{forged:?}: {status}");
     }
@@ -238,7 +242,7 @@ fn long_lists_come_in_pages() {
             break;
         }
     }
-    assert_eq!(names.len(), 20 * 15);
+    assert_eq!(names.len(), 20 * 19);
     assert!(names.is_sorted() && names.windows(2).all(|pair| pair[0] != pair[1]));
     assert_eq!(house.modern("tools/list", json!({"cursor": "???"})).error(), (400, -32602));
 }

@@ -89,7 +89,8 @@ pub fn bundles(names: &[&str], limits: &str) -> String {
     let bundles = names.iter().map(each).collect::<Vec<_>>().join(", ");
     format!(
         "listen = \"127.0.0.1:0\", bundles = [{bundles}],\n\
-         routes = [(path = \"/mcp\", tools = [\"bundle/**\"], callers = [\"anonymous/loopback\"])]"
+         routes = [(path = \"/mcp\", tools = [\"bundle/**\"], prompts = [\"bundle/**\"],\n\
+         resources = [\"bundle/**\"], callers = [\"anonymous/loopback\"])]"
     )
 }
 
@@ -194,7 +195,7 @@ impl House {
             ("MCP-Protocol-Version", MODERN.to_owned()),
             ("Mcp-Method", method.to_owned()),
         ];
-        if let Some(name) = params["name"].as_str() {
+        if let Some(name) = params["name"].as_str().or(params["uri"].as_str()) {
             headers.push(("Mcp-Name", name.to_owned()));
         }
         (headers, self.body(method, &params))
@@ -214,8 +215,13 @@ impl House {
 
     /// Opens a session of the older era and returns its id.
     pub fn session(&self, version: &str) -> String {
-        let params =
-            json!({"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+        self.session_of(version, json!({}))
+    }
+
+    /// The same for a client that can do this.
+    pub fn session_of(&self, version: &str, capabilities: Value) -> String {
+        let client = json!({"name": "t", "version": "1"});
+        let params = json!({"protocolVersion": version, "capabilities": capabilities, "clientInfo": client});
         let response = self.http("POST", "/mcp", &LEGACY_HEADERS, &self.body("initialize", &params));
         assert_eq!(response.status, 200, "{response:?}");
         response.header("mcp-session-id").unwrap().to_owned()
@@ -305,6 +311,76 @@ fn dechunk(mut body: &str) -> String {
         }
     }
     whole
+}
+
+/// A stream of server-sent events that is open.
+pub struct Events {
+    reader: BufReader<TcpStream>,
+    pub head: String,
+}
+
+impl Events {
+    /// Sends a request and reads the head of its response.
+    pub fn open(house: &House, method: &str, headers: &[(&str, &str)], body: &str) -> Self {
+        let mut stream = house.connect();
+        stream.write_all(house.request(method, "/mcp", headers, body).as_bytes()).unwrap();
+        let mut events = Self { reader: BufReader::new(stream), head: String::new() };
+        while !events.head.ends_with("\r\n\r\n") {
+            assert!(events.reader.read_line(&mut events.head).unwrap() > 0, "{}", events.head);
+        }
+        events
+    }
+
+    /// The stream of a session.
+    pub fn of_session(house: &House, session: &str) -> Self {
+        let events = Self::open(house, "GET", &[("Accept", "text/event-stream"), ("Mcp-Session-Id", session)], "");
+        assert!(events.head.starts_with("HTTP/1.1 200 "), "{}", events.head);
+        events
+    }
+
+    /// A request of the modern era that is answered with a stream.
+    pub fn of_request(house: &House, method: &str, params: Value) -> Self {
+        let (headers, body) = house.modern_parts(method, params);
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Self::open(house, "POST", &headers, &body)
+    }
+
+    /// A request in a session that is answered with a stream.
+    pub fn in_session(house: &House, session: &str, method: &str, params: &Value) -> Self {
+        let headers = [&LEGACY_HEADERS[..], &[("Mcp-Session-Id", session)]].concat();
+        Self::open(house, "POST", &headers, &house.body(method, params))
+    }
+
+    /// The next message, or `None` when the stream has ended.
+    pub fn next(&mut self) -> Option<Value> {
+        loop {
+            let mut line = String::new();
+            if self.reader.read_line(&mut line).unwrap() == 0 {
+                return None;
+            }
+            if let Some(data) = line.strip_prefix("data: ") {
+                return Some(serde_json::from_str(data).unwrap());
+            }
+        }
+    }
+
+    /// Whether nothing comes for some time.
+    pub fn is_quiet(&mut self, time: Duration) -> bool {
+        self.reader.get_ref().set_read_timeout(Some(time)).unwrap();
+        let mut line = String::new();
+        loop {
+            line.clear();
+            match self.reader.read_line(&mut line) {
+                Ok(0) => return true,
+                Ok(_) if line.starts_with("data: ") => return false,
+                Ok(_) => {}
+                Err(_) => {
+                    self.reader.get_ref().set_read_timeout(Some(TIMEOUT)).unwrap();
+                    return true;
+                }
+            }
+        }
+    }
 }
 
 /// The text of a result's first piece of content.

@@ -89,7 +89,7 @@ fn every_call_leaves_a_record() {
     records.sort_by_key(|record| record["way"] == "cli");
     let seen: Vec<_> = records
         .iter()
-        .map(|line| (line["way"].as_str().unwrap(), line["tool"].as_str().unwrap(), line["outcome"].as_str().unwrap()))
+        .map(|line| (line["way"].as_str().unwrap(), line["name"].as_str().unwrap(), line["outcome"].as_str().unwrap()))
         .collect();
     assert_eq!(
         seen,

@@ -1,6 +1,8 @@
 //! Hostile guests, one behaviour each, and beside them the honest call that stays just inside the limit. The
 //! tests of the host run them; no house that serves people should.
 
+mod offers;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -224,5 +226,10 @@ impl Tool for lie {
 }
 
 certosa_sdk::bundle!(
-    spin, compute, sleep, hoard, recurse, flood, crumbs, chatter, steps, panic, exit, count, reach, ask, lie
+    tools: [
+        spin, compute, sleep, hoard, recurse, flood, crumbs, chatter, steps, panic, exit, count, reach, ask, lie,
+        offers::touch, offers::touch_many, offers::announce, offers::ask_all,
+    ],
+    prompts: [offers::asking, offers::picky, offers::panicking],
+    resources: [offers::secret, offers::numbers, offers::tree],
 );

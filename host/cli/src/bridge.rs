@@ -30,6 +30,8 @@ type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 const VERSION_HEADER: &str = "mcp-protocol-version";
 const VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
+const CANCELS_MAX: usize = 10;
+const CANCEL_AGAIN: Duration = Duration::from_millis(100);
 /// How long to wait before a stream that broke off is opened again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -71,7 +73,12 @@ pub async fn run(url: &str, ca: Option<&Path>) -> anyhow::Result<Exit> {
         }
         let begins = peek.is("initialize");
         let id = peek.id.map(|id| id.get().to_owned());
-        let sent = Arc::clone(&bridge).send(text);
+        let cancelled = peek.cancels().and_then(|id| running.remove(id));
+        let sent = Arc::clone(&bridge).send(text.clone());
+        if let Some(request) = cancelled {
+            tasks.spawn(Arc::clone(&bridge).cancel(text, request));
+            continue;
+        }
         if begins {
             sent.await;
             if bridge.has_session() {
@@ -158,6 +165,18 @@ impl Bridge {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Takes a request back. It travels on a connection of its own and may come before the request does, so it
+    /// is said again for as long as the request is under way.
+    async fn cancel(self: Arc<Self>, text: Bytes, request: tokio::task::AbortHandle) {
+        for _ in 0..CANCELS_MAX {
+            Arc::clone(&self).send(text.clone()).await;
+            tokio::time::sleep(CANCEL_AGAIN).await;
+            if request.is_finished() {
+                return;
+            }
+        }
     }
 
     /// What the session is told without having asked, for as long as there is a session.

@@ -145,7 +145,14 @@ impl Connection {
         if socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_user_timeout(Some(UNREAD_MAX))).is_err() {
             return;
         }
-        let Some(acceptor) = acceptor else { return self.http1(TokioIo::new(stream)).await };
+        match acceptor {
+            None => self.http1(TokioIo::new(stream)).await,
+            // In a box: a plain connection does not pay for the size of this.
+            Some(acceptor) => Box::pin(self.secure(stream, acceptor)).await,
+        }
+    }
+
+    async fn secure(self, stream: TcpStream, acceptor: TlsAcceptor) {
         let time = Duration::from_millis(self.front.house.limits().header_ms_max.into());
         match tokio::time::timeout(time, acceptor.accept(stream)).await {
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {

@@ -1,11 +1,14 @@
+use certosa_manifest::Problems;
+
 use crate::args::{HouseArgs, Output};
 use crate::exit::Exit;
 use crate::{opening, output};
 
 /// Checks a manifest and everything that it names, and reports all that is wrong at once.
 ///
-/// It goes as far as starting would: components are read, compiled (out of process) and asked for their
-/// tools. Nothing listens and no tool runs.
+/// It goes as far as starting would: components are read, compiled (out of process) and asked for what they
+/// offer. Nothing listens and no tool runs. It is stricter than starting: a bundle that cannot say what it
+/// offers, or whose names are hidden by another's, is a mistake here and a warning there.
 #[derive(Debug, clap::Args)]
 pub struct Check {
     #[command(flatten)]
@@ -14,22 +17,29 @@ pub struct Check {
 
 pub fn run(args: &Check, format: Output) -> anyhow::Result<Exit> {
     let house = opening::runtime()?.block_on(async { opening::open(opening::check(&args.house)?).await })?;
+    // A house opens without a bundle that cannot say what it offers. Whoever checks wants to know.
+    if let Some(problems) = Problems::new(house.warnings().to_vec()) {
+        return Err(problems.into());
+    }
     let facts = house.facts();
     match format {
         Output::Json => output::say(&serde_json::json!({ "ok": true, "house": facts }).to_string()),
         Output::Text => {
             let manifest = args.house.manifest.display();
-            output::say(&format!("{manifest} is right: {} bundles, {} tools", facts.bundles, facts.tools));
+            let offered = format!("{} tools, {} prompts, {} resources", facts.tools, facts.prompts, facts.resources);
+            output::say(&format!("{manifest} is right: {} bundles, {offered}", facts.bundles));
             for route in house.routes() {
                 let plan = route.plan();
                 let patterns = |patterns: &certosa_model::Patterns| {
                     let texts: Vec<_> = patterns.iter().map(certosa_model::Pattern::as_str).collect();
-                    if texts.is_empty() { "nobody and nothing".to_owned() } else { texts.join(", ") }
+                    if texts.is_empty() { "none".to_owned() } else { texts.join(", ") }
                 };
                 output::say(&format!(
-                    "  {}  tools {}  callers {}",
+                    "  {}  tools {}  prompts {}  resources {}  callers {}",
                     plan.path,
                     patterns(&plan.tools),
+                    patterns(&plan.prompts),
+                    patterns(&plan.resources),
                     patterns(&plan.callers)
                 ));
             }

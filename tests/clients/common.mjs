@@ -1,0 +1,147 @@
+// What the scripts in this folder share: checks, the official TypeScript SDK of each era, and a short use of
+// the demo house.
+
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { resolve } from 'node:path';
+
+export const INVALID_PARAMS = -32602;
+/** What the older era says of a resource that is not there; the newer era says INVALID_PARAMS. */
+export const RESOURCE_NOT_FOUND = -32002;
+
+export const TOOLS = ['hello_echo', 'hello_greet', 'hello_introduce', 'jq_query'];
+
+const clientInfo = { name: 'certosa-clients', version: '1' };
+
+export async function check(name, run) {
+  try {
+    await run();
+    console.log(`ok ${name}`);
+  } catch (error) {
+    console.error(`not ok ${name}\n${error.message}`);
+    process.exit(1);
+  }
+}
+
+/** Ends the script if it is still busy then: a request without an answer, or a stream that was not closed. */
+export function endAfter(milliseconds) {
+  setTimeout(() => {
+    console.error(`not ok: still busy after ${milliseconds} ms`);
+    process.exit(1);
+  }, milliseconds).unref();
+}
+
+/** Waits until `holds`, for things that happen a moment after they were asked for. */
+export async function soon(holds) {
+  for (let tries = 0; tries < 100 && !holds(); tries++) await new Promise((done) => setTimeout(done, 20));
+  return holds();
+}
+
+/** The one text of a result. */
+export function text(result) {
+  assert.equal(result.content.length, 1, JSON.stringify(result));
+  assert.equal(result.content[0].type, 'text');
+  return result.content[0].text;
+}
+
+/** Both eras, each as its SDK speaks it. `packages` is a `require` for the folder of the packages. */
+export function eras(folder) {
+  // `import` looks for packages only around this file.
+  const packages = createRequire(resolve(folder, 'package.json'));
+  const { Client, ProtocolError, StreamableHTTPClientTransport } = packages('@modelcontextprotocol/client');
+  const { StdioClientTransport } = packages('@modelcontextprotocol/client/stdio');
+  const { Client: OldClient } = packages('@modelcontextprotocol/sdk/client/index.js');
+  const { StreamableHTTPClientTransport: OldHttp } = packages('@modelcontextprotocol/sdk/client/streamableHttp.js');
+  const { StdioClientTransport: OldStdio } = packages('@modelcontextprotocol/sdk/client/stdio.js');
+  const { ElicitRequestSchema, McpError } = packages('@modelcontextprotocol/sdk/types.js');
+  const modern = {
+    era: 'modern',
+    version: '2026-07-28',
+    notFound: INVALID_PARAMS,
+    RpcError: ProtocolError,
+    // Left to choose, the client must come to the newer era.
+    client: (capabilities) => new Client(clientInfo, { capabilities, versionNegotiation: { mode: 'auto' } }),
+    onQuestion: (client, answer) => client.setRequestHandler('elicitation/create', answer),
+    http: (url) => new StreamableHTTPClientTransport(new URL(url)),
+    stdio: (command, args) => new StdioClientTransport({ command, args, stderr: 'inherit' }),
+  };
+  const legacy = {
+    era: 'legacy',
+    version: '2025-11-25',
+    notFound: RESOURCE_NOT_FOUND,
+    RpcError: McpError,
+    client: (capabilities) => new OldClient(clientInfo, { capabilities }),
+    onQuestion: (client, answer) => client.setRequestHandler(ElicitRequestSchema, answer),
+    http: (url, options) => new OldHttp(new URL(url), options),
+    stdio: (command, args) => new OldStdio({ command, args, stderr: 'inherit' }),
+  };
+  return { modern, legacy, packages };
+}
+
+/**
+ * A connected client. `complaints` collects what an SDK does not throw but reports; `answer` is what the person
+ * at this client says to a form, and without it the client cannot be asked; `asked` collects what was asked.
+ */
+export async function connect(sdk, transport, answer) {
+  const client = sdk.client(answer ? { elicitation: { form: {} } } : {});
+  const complaints = [];
+  const asked = [];
+  client.onerror = (error) => complaints.push(error.message);
+  if (answer) {
+    sdk.onQuestion(client, (request) => {
+      asked.push(request.params);
+      return answer;
+    });
+  }
+  // The SDK tells its transport which version was agreed on. Not every transport of it listens.
+  let version;
+  const tell = transport.setProtocolVersion?.bind(transport);
+  transport.setProtocolVersion = (agreed) => {
+    version = agreed;
+    tell?.(agreed);
+  };
+  await client.connect(transport);
+  const agreed = () => client.getNegotiatedProtocolVersion?.() ?? version;
+  /** Says goodbye, and fails if anything was complained about until then. */
+  const close = async () => {
+    await transport.terminateSession?.();
+    // Only now: the older SDK reports its own closing of its stream as an error.
+    const sofar = [...complaints];
+    await client.close();
+    assert.deepEqual(sofar, []);
+  };
+  return { client, asked, agreed, close };
+}
+
+export function isTheForm(asked) {
+  assert.equal(asked.length, 1, `asked ${asked.length} times`);
+  const [{ mode, message, requestedSchema }] = asked;
+  assert.equal(mode, 'form');
+  assert.equal(message, 'What is your name?');
+  assert.equal(requestedSchema.properties.name.type, 'string');
+  assert.deepEqual(requestedSchema.required, ['name']);
+}
+
+/** A little of everything over a transport that is not yet started, and its end. */
+export async function useShortly(sdk, transport) {
+  const { client, asked, agreed, close } = await connect(sdk, transport, { action: 'accept', content: { name: 'Ana' } });
+  assert.equal(client.getServerVersion().name, 'certosa');
+  assert.equal(agreed(), sdk.version);
+
+  const { tools } = await client.listTools();
+  assert.deepEqual(tools.map((tool) => tool.name).sort(), TOOLS);
+  assert.equal(text(await client.callTool({ name: 'hello_greet', arguments: { name: 'Ana' } })), 'Hello, Ana!');
+  // One message is one line: line breaks must stay inside of it.
+  const said = 'Grüße, 世界 🏔 "\\\r\n\u2028';
+  assert.equal(text(await client.callTool({ name: 'hello_echo', arguments: { text: said } })), said);
+
+  const prompt = await client.getPrompt({ name: 'hello_welcome', arguments: { name: 'Ana', language: 'french' } });
+  assert.match(prompt.messages[0].content.text, /^Bonjour, Ana!/);
+  const { contents } = await client.readResource({ uri: 'hello://greeting/french' });
+  assert.equal(contents[0].text, 'Bonjour');
+  await assert.rejects(client.readResource({ uri: 'hello://greeting/klingon' }), { code: sdk.notFound });
+
+  assert.equal(text(await client.callTool({ name: 'hello_introduce', arguments: {} })), 'Hello, Ana!');
+  isTheForm(asked);
+  await close();
+}
