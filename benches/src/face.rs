@@ -47,7 +47,9 @@ pub(crate) fn lists(folder: &Path) -> Done<()> {
     times.sort_unstable();
     let median = times.get(LISTS / 2).copied().unwrap_or_default();
     let us = median.as_micros();
-    tell(&format!("tools/list of {tools} tools in {pages} pages {us} µs (median of {LISTS}, the client's reading included)"));
+    tell(&format!(
+        "tools/list of {tools} tools in {pages} pages {us} µs (median of {LISTS}, the client's reading included)"
+    ));
     Ok(())
 }
 

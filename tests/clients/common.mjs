@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
+import { createServer } from 'node:net';
 import { resolve } from 'node:path';
 
 export const INVALID_PARAMS = -32602;
@@ -35,6 +36,15 @@ export function endAfter(milliseconds) {
 export async function soon(holds) {
   for (let tries = 0; tries < 100 && !holds(); tries++) await new Promise((done) => setTimeout(done, 20));
   return holds();
+}
+
+/** The address of a house that is not there: the port was free a moment ago. */
+export async function nowhere() {
+  const server = createServer();
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  const { port } = server.address();
+  await new Promise((done) => server.close(done));
+  return `http://127.0.0.1:${port}/mcp`;
 }
 
 /** The one text of a result. */
@@ -124,7 +134,8 @@ export function isTheForm(asked) {
 
 /** A little of everything over a transport that is not yet started, and its end. */
 export async function useShortly(sdk, transport) {
-  const { client, asked, agreed, close } = await connect(sdk, transport, { action: 'accept', content: { name: 'Ana' } });
+  const answer = { action: 'accept', content: { name: 'Ana' } };
+  const { client, asked, agreed, close } = await connect(sdk, transport, answer);
   assert.equal(client.getServerVersion().name, 'certosa');
   assert.equal(agreed(), sdk.version);
 

@@ -12,7 +12,7 @@
 import assert from 'node:assert/strict';
 import { join, resolve } from 'node:path';
 
-import { TOOLS, check, endAfter, eras, isTheForm, text, useShortly } from './common.mjs';
+import { TOOLS, check, endAfter, eras, isTheForm, nowhere, text, useShortly } from './common.mjs';
 import { converse, sample, scratch, succeed, write } from './programs.mjs';
 
 const given = process.argv.slice(2);
@@ -28,8 +28,6 @@ const house = { manifest, url };
 const work = scratch(certosa);
 const { modern, legacy, packages } = eras(folder);
 const program = (path) => resolve(folder, 'node_modules', path);
-/** Nothing listens on the port that discards. */
-const NOWHERE = 'http://127.0.0.1:9/mcp';
 
 /** Entries in the form that most programs have: an address, or a command with arguments. */
 const common = (key, address = 'url') => (text) => {
@@ -109,7 +107,7 @@ async function asClaudeCode() {
     const at = { home: join(work, 'claude-add'), cwd: join(work, 'claude-add-project') };
     await mcp(at, 'add', '--transport', 'http', 'certosa', url);
     await mcp(at, 'add', 'certosa-stdio', '--', 'certosa', 'stdio', resolve(manifest));
-    await mcp(at, 'add', '--transport', 'http', 'nowhere', NOWHERE);
+    await mcp(at, 'add', '--transport', 'http', 'nowhere', await nowhere());
     assert.match(await mcp(at, 'get', 'certosa'), /Status: ✔ Connected\n.*Type: http\n/);
     assert.match(await mcp(at, 'get', 'certosa-stdio'), /Status: ✔ Connected\n.*Type: stdio\n/);
     // So that "connected" is known to mean something.
@@ -206,14 +204,14 @@ async function asGemini() {
     const at = { home: join(work, 'gemini-add'), cwd: join(work, 'gemini-add-project') };
     await mcp(at, 'add', '--transport', 'http', 'certosa', url);
     await mcp(at, 'add', 'certosa-stdio', 'certosa', 'stdio', resolve(manifest));
-    await mcp(at, 'add', '--transport', 'http', 'nowhere', NOWHERE);
+    await mcp(at, 'add', '--transport', 'http', 'nowhere', await nowhere());
     const list = await mcp(at, 'list');
     both(list);
     assert.match(list, /nowhere: .*\(http\) - Disconnected/);
   });
 }
 
-endAfter(60_000);
+endAfter(120_000);
 await asAnSdk();
 for (const [name, run] of Object.entries({ 'claude-code': asClaudeCode, codex: asCodex, gemini: asGemini })) {
   if (without.includes(name)) console.log(`not tried: ${name}`);

@@ -89,7 +89,8 @@ export function converse(command, args, { home, cwd = home, env = {} }, answer) 
     assert.ok(!error, `${method}: ${JSON.stringify(error)}`);
     return result;
   };
-  const end = () => new Promise((done) => (child.once('exit', done), child.kill()));
+  const ended = new Promise((done) => child.once('exit', done));
+  const end = () => (child.kill(), ended);
   return { request, notify: (method) => say({ method }), end };
 }
 

@@ -14,7 +14,7 @@ import re
 import sys
 
 from mcp import Client, MCPError, StdioServerParameters
-from mcp.types import INVALID_PARAMS, ElicitResult, PromptReference, ResourceTemplateReference
+from mcp.types import INVALID_PARAMS, ElicitResult, EmptyResult, PromptReference, ResourceTemplateReference
 
 TIME_MAX_S = 30
 
@@ -95,8 +95,8 @@ async def use(url, mode, version):
         await use_resources(client, version, INVALID_PARAMS if mode == "auto" else RESOURCE_NOT_FOUND)
         if mode == "legacy":
             # The newer era has no ping.
-            await client.session.send_ping()
-            expect(f"{version}: ping", True, None)
+            pong = await client.session.send_ping()
+            expect(f"{version}: ping", isinstance(pong, EmptyResult), pong)
 
 
 async def use_tools(client, version):

@@ -8,7 +8,7 @@
 
 import assert from 'node:assert/strict';
 
-import { check, connect, endAfter, eras, soon, useShortly } from './common.mjs';
+import { check, connect, endAfter, eras, nowhere, soon, useShortly } from './common.mjs';
 
 const [certosa, manifest, url, folder = import.meta.dirname] = process.argv.slice(2);
 if (!url) {
@@ -56,8 +56,10 @@ for (const [what, args] of [
 }
 for (const sdk of [modern, legacy]) {
   await check(`${sdk.era}: bridge: a house that is not there is an error, not a wait`, async () => {
-    // Nothing listens on the port that discards.
-    const nowhere = ['stdio', '--url', 'http://127.0.0.1:9/mcp'];
-    await assert.rejects(connect(sdk, sdk.stdio(certosa, nowhere)));
+    const address = await nowhere();
+    await assert.rejects(connect(sdk, sdk.stdio(certosa, ['stdio', '--url', address])), (error) => {
+      assert.ok(error.message.includes(`the house at ${address} does not answer`), error.message);
+      return true;
+    });
   });
 }

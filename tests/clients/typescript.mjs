@@ -163,7 +163,9 @@ async function refuses(request, RpcError, code, message) {
 async function use(sdk, url) {
   const { era } = sdk;
   const transport = sdk.http(url);
-  const { client, agreed, close } = await connect(sdk, transport);
+  let connected;
+  await check(`${era}: connect`, async () => (connected = await connect(sdk, transport)));
+  const { client, agreed, close } = connected;
   await check(`${era}: version`, () => assert.equal(agreed(), sdk.version));
   await check(`${era}: the server says who it is`, () => assert.equal(client.getServerVersion().name, 'certosa'));
   await useTools(sdk, client);

@@ -1,12 +1,9 @@
 //! The official SDKs, the official conformance suite and an edge host. `cargo xtask test` installs them under
 //! `target/clients`.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-use serde_json::Value;
 
 use crate::support::{Folder, House, Ran, bundles, component, target};
 
@@ -43,33 +40,42 @@ fn the_python_sdk_uses_the_demo_house() {
     passes(Command::new(python).arg(here("clients/python_client.py")).arg(house.url()));
 }
 
-/// The scenarios of a revision that fail, as the suite's summary names them.
-fn failing(url: &str, revision: &str) -> BTreeSet<String> {
+/// The suite's summary of a revision, as a table.
+fn scores(url: &str, revision: &str) -> String {
     let suite = clients().join("node_modules/@modelcontextprotocol/conformance/dist/index.js");
     let work = tempfile::tempdir().unwrap();
     let args = ["server", "--url", url, "--requirements", revision];
     let output = node().arg(suite).args(args).current_dir(work.path()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     let (_, summary) = text.split_once("=== SUMMARY ===").unwrap_or_else(|| panic!("no summary:\n{text}"));
-    let (summary, _) = summary.split_once("Total:").unwrap();
-    let lines: Vec<_> = summary.lines().map(str::trim).filter(|line| line.contains(" passed, ")).collect();
-    assert!(lines.len() > 25, "{summary}");
-    assert!(lines.iter().any(|line| line.starts_with('✓')), "{summary}");
-    let name = |line: &&str| line.trim_start_matches(['✓', '✗', ' ']).split(':').next().unwrap().to_owned();
-    lines.iter().filter(|line| !line.starts_with('✓')).map(name).collect()
+    let (scenarios, rest) = summary.split_once("Total:").unwrap();
+    assert!(output.status.success(), "a scored scenario fails:\n{summary}");
+    let unscored: Vec<_> =
+        rest.lines().filter_map(|line| line.trim().trim_start_matches(['✓', '✗', ' ']).split(' ').next()).collect();
+    let row = |line: &str| {
+        let (name, counts) = line.trim_start_matches(['✓', '✗', ' ']).split_once(": ").unwrap();
+        let scored = if unscored.contains(&name) { "no" } else { "yes" };
+        let result = if line.starts_with('✓') { "passes" } else { "fails" };
+        let count = |word: &str| counts.split(", ").find_map(|part| part.strip_suffix(word)).unwrap().trim().to_owned();
+        format!("| {name} | {scored} | {result} | {} | {} |\n", count("passed"), count("failed"))
+    };
+    let rows: Vec<_> = scenarios.lines().map(str::trim).filter(|line| line.contains(" passed, ")).map(row).collect();
+    assert!(rows.len() > 25, "{summary}");
+    format!("| Scenario | Scored | Result | Checks passed | failed |\n|---|---|---|---|---|\n{}", rows.concat())
 }
 
-/// The official suite, with three bundles behind the endpoint. `conformance-todo.json` lists what is not met
-/// yet, and can only shrink: a scenario that passes has to leave it.
+/// The official suite, with three bundles behind the endpoint: every scored scenario passes, and
+/// `docs/conformance.md` has the scores of this very run.
 #[test]
-fn the_conformance_suite_passes_but_for_a_shrinking_list() {
+fn the_conformance_suite_gives_the_scores_that_are_published() {
     let folder = Folder::new("");
     folder.write("manifest.capnp", fs::read(here("conformance.capnp")).unwrap());
     let house = House::in_folder(folder);
-    let todo: Value = serde_json::from_slice(&fs::read(here("conformance-todo.json")).unwrap()).unwrap();
+    let published = fs::read_to_string(here("../docs/conformance.md")).unwrap();
     for revision in ["2026-07-28", "2025-11-25"] {
-        let listed = todo[revision].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect();
-        assert_eq!(failing(&house.url(), revision), listed, "{revision}: what fails, and what is listed");
+        let table = scores(&house.url(), revision);
+        assert!(!table.contains("| yes | fails |"), "{table}");
+        assert!(published.contains(&table), "docs/conformance.md has other scores for {revision} than these:\n{table}");
     }
 }
 

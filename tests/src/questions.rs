@@ -121,6 +121,18 @@ fn a_question_can_be_taken_back() {
 }
 
 #[test]
+fn a_house_that_closes_waits_for_no_answer() {
+    let mut house = House::of(&["probe"], "");
+    let session = house.session_of("2025-11-25", json!({"elicitation": {}}));
+    let call = json!({"name": "probe_ask", "arguments": {}});
+    let mut events = Events::in_session(&house, &session, "tools/call", &call);
+    assert_eq!(events.next().unwrap()["method"], "elicitation/create");
+    house.signal("-TERM");
+    assert!(text(&events.next().unwrap()["result"]).contains("the house is closing"));
+    assert_eq!(house.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn prompts_and_resources_ask_in_both_eras() {
     let house = House::of(&["probe"], "");
     let answer = json!({"action": "accept", "content": {"name": "Ana"}});

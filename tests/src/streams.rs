@@ -25,6 +25,10 @@ fn who_listens_is_told_of_what_was_asked_for() {
     let told = &acknowledged["params"]["notifications"];
     assert_eq!(told, &json!({"toolsListChanged": true, "resourceSubscriptions": ["probe://numbers/1"]}));
     let (mut other, _) = listen(&house, json!({"promptsListChanged": true}));
+    let many: Vec<_> = (0..1025).map(|number| format!("probe://numbers/{number}")).collect();
+    let params = json!({"notifications": {"resourceSubscriptions": many}});
+    assert_eq!(house.modern("subscriptions/listen", params).error(), (400, -32602));
+    assert_eq!(house.modern("subscriptions/listen", json!({})).error(), (400, -32602));
 
     house.call("probe_touch", json!({"uri": "probe://numbers/2"}));
     house.call("probe_touch", json!({"uri": "probe://numbers/1"}));

@@ -57,7 +57,11 @@ impl Request<'_> {
                 None => Err("the session has ended".to_owned()),
             }
         });
-        match tokio::time::timeout(ANSWER_MAX, join_all(answers)).await {
+        let answered = tokio::select! {
+            answered = tokio::time::timeout(ANSWER_MAX, join_all(answers)) => answered,
+            () = self.face.closed() => return Err("the house is closing".to_owned()),
+        };
+        match answered {
             Ok(answers) => answers.into_iter().collect(),
             Err(_elapsed) => {
                 let why = format!("the client did not answer within {} s", ANSWER_MAX.as_secs());

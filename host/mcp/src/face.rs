@@ -88,10 +88,10 @@ impl Face {
 
     /// Opens the stream of an older client's session: what the house says without being asked.
     pub fn stream(self: Arc<Self>, message: Message) -> Result<Exchange, Answer> {
-        legacy::session(&self, &message)?;
-        let outbox = Outbox::default();
-        let ours = outbox.clone();
-        Ok(Exchange::new(outbox, false, async move { legacy::listen(&self, &message, &ours).await }))
+        let (session, outbox) = (legacy::session(&self, &message)?.id, Outbox::default());
+        // Not the whole message: its headers keep the buffer alive that they were read into.
+        let (caller, route, ours) = (message.caller, message.route, outbox.clone());
+        Ok(Exchange::new(outbox, false, async move { legacy::listen(&self, &session, caller, route, &ours).await }))
     }
 
     /// Ends the session of an older client.

@@ -10,7 +10,6 @@ use certosa_model::{BundleName, Change, Lists};
 use certosa_policy::Caller;
 use tokio::sync::mpsc;
 
-use crate::exchange::Message;
 use crate::params::Filter;
 use crate::rpc::{notification, quoted};
 
@@ -60,9 +59,8 @@ const NOTICES_MAX: usize = 64;
 
 impl Hub {
     /// Begins to listen. Someone who listened under the same key before is told nothing more.
-    pub(crate) fn join(&self, key: &str, message: &Message, wants: Wants) -> Place<'_> {
+    pub(crate) fn join(&self, key: &str, caller: Arc<Caller>, route: Box<str>, wants: Wants) -> Place<'_> {
         let (sender, notices) = mpsc::channel(NOTICES_MAX);
-        let (caller, route) = (Arc::clone(&message.caller), message.route.clone());
         self.lock().insert(key.into(), Listener { caller, route, wants, notices: sender });
         Place { hub: self, key: key.into(), notices }
     }
@@ -75,9 +73,10 @@ impl Hub {
     /// Tells everybody who listens and may know.
     pub(crate) fn publish(&self, house: &House, news: &News) {
         let listeners = self.lock();
+        let mut seen = Seen { bundle: &news.bundle, lists: Vec::new() };
         for listener in listeners.values() {
             let Some(route) = house.route(&listener.route) else { continue };
-            for notice in listener.notices_of(route, news) {
+            for notice in listener.notices_of(route, news, &mut seen) {
                 let _full_or_gone = listener.notices.try_send(notice);
             }
         }
@@ -89,7 +88,7 @@ impl Hub {
 }
 
 impl Listener {
-    fn notices_of(&self, route: RouteView<'_>, news: &News) -> Vec<Notice> {
+    fn notices_of<'a>(&'a self, route: RouteView<'_>, news: &News, seen: &mut Seen<'a>) -> Vec<Notice> {
         let mut notices = Vec::new();
         for change in &news.changes {
             match change {
@@ -98,15 +97,11 @@ impl Listener {
                 }
                 Change::Resource(_) => {}
                 Change::Lists(lists) => {
-                    let wanted = self.wants.lists();
-                    let sees = |all: &[List]| all.iter().any(|list| sees(route, &self.caller, &news.bundle, *list));
+                    let (wanted, sees) = (self.wants.lists(), seen.by(route, self));
                     let told = [
-                        (lists.tools && wanted.tools && sees(&[List::Tools]), Notice::Tools),
-                        (lists.prompts && wanted.prompts && sees(&[List::Prompts]), Notice::Prompts),
-                        (
-                            lists.resources && wanted.resources && sees(&[List::Resources, List::Templates]),
-                            Notice::Resources,
-                        ),
+                        (lists.tools && wanted.tools && sees.tools, Notice::Tools),
+                        (lists.prompts && wanted.prompts && sees.prompts, Notice::Prompts),
+                        (lists.resources && wanted.resources && sees.resources, Notice::Resources),
                     ];
                     notices.extend(told.into_iter().filter_map(|(told, notice)| told.then_some(notice)));
                 }
@@ -116,15 +111,34 @@ impl Listener {
     }
 }
 
-/// A caller who sees nothing of a bundle is not told that it changed.
-fn sees(route: RouteView<'_>, caller: &Caller, bundle: &BundleName, list: List) -> bool {
-    route.items(list, caller).any(|item| item.bundle == bundle)
+/// On which lists each caller sees something of a bundle: who sees nothing is not told that it changed. Most
+/// listeners are the same caller on the same route, so it is found out once for all of them.
+struct Seen<'a> {
+    bundle: &'a BundleName,
+    lists: Vec<(&'a str, &'a Caller, Lists)>,
+}
+
+impl<'a> Seen<'a> {
+    fn by(&mut self, route: RouteView<'_>, listener: &'a Listener) -> Lists {
+        let key = (&*listener.route, &*listener.caller);
+        if let Some((.., lists)) = self.lists.iter().find(|(route, caller, _)| (*route, *caller) == key) {
+            return *lists;
+        }
+        let has = |list: List| route.items(list, key.1).any(|item| item.bundle == self.bundle);
+        let lists = Lists {
+            tools: has(List::Tools),
+            prompts: has(List::Prompts),
+            resources: has(List::Resources) || has(List::Templates),
+        };
+        self.lists.push((key.0, key.1, lists));
+        lists
+    }
 }
 
 impl Wants {
     fn uri(&self, uri: &str) -> bool {
         match self {
-            Self::Filter(filter) => filter.resource_subscriptions.iter().any(|wanted| wanted == uri),
+            Self::Filter(filter) => filter.resource_subscriptions.contains(uri),
             Self::Session(subscribed) => subscribed.lock().unwrap_or_else(PoisonError::into_inner).contains(uri),
         }
     }

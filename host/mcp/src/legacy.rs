@@ -2,9 +2,11 @@
 //! every request.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use certosa_model::LogLevel;
+use certosa_policy::Caller;
 use serde::Deserialize;
 
 use crate::SESSION_HEADER;
@@ -157,10 +159,16 @@ fn subscribe(request: &Request<'_>, session: &Open<'_>) -> Answer {
 }
 
 /// What a session is told without having asked, until it ends, somebody else listens, or the house closes.
-pub(crate) async fn listen(face: &Face, message: &Message, outbox: &Outbox) -> Answer {
-    let Ok(session) = session(face, message) else { return Answer::Silence };
+pub(crate) async fn listen(
+    face: &Face,
+    session: &str,
+    caller: Arc<Caller>,
+    route: Box<str>,
+    outbox: &Outbox,
+) -> Answer {
+    let Some(session) = face.sessions.resume(session, caller.subject(), &route) else { return Answer::Silence };
     let Some(mut alive) = session.alive() else { return Answer::Silence };
-    let mut place = face.hub.join(&session.id, message, Wants::Session(session.subscriptions()));
+    let mut place = face.hub.join(&session.id, caller, route, Wants::Session(session.subscriptions()));
     let mut closed = std::pin::pin!(face.closed());
     loop {
         tokio::select! {

@@ -1,6 +1,8 @@
 //! MCP 2026-07-28: no handshake and no session. Every request says in `_meta` what it speaks and what its
 //! sender can do, and repeats in headers what the network may want to know.
 
+use std::sync::Arc;
+
 use certosa_house::Way;
 use certosa_syscall::guest::Askable;
 
@@ -11,6 +13,7 @@ use crate::hub::Wants;
 use crate::params::{Filter, Params};
 use crate::request::Request;
 use crate::rpc::{self, Code, notification};
+use crate::sessions::SUBSCRIPTIONS_MAX;
 use crate::versions::{SUPPORTED, Version};
 
 /// How long clients may keep what a house says about itself.
@@ -93,12 +96,16 @@ async fn listen(request: Request<'_>) -> Answer {
     let Some(mut filter) = request.params.notifications.clone() else {
         return request.invalid("subscriptions/listen needs \"notifications\"");
     };
+    if filter.resource_subscriptions.len() > SUBSCRIPTIONS_MAX {
+        return request.invalid(&format!("\"resourceSubscriptions\" has at most {SUBSCRIPTIONS_MAX} addresses"));
+    }
     // What the client may not read is left out of the acknowledgement, as what is not there would be.
     filter.resource_subscriptions.retain(|uri| request.route.may_read(&request.message.caller, uri));
     let meta = format!(r#"{{"io.modelcontextprotocol/subscriptionId":{}}}"#, request.id);
     let acknowledged = format!(r#"{{"_meta":{meta},"notifications":{}}}"#, written(&filter));
     let key = format!("listen {}", request.face.hub.number());
-    let mut place = request.face.hub.join(&key, request.message, Wants::Filter(filter));
+    let (caller, route) = (Arc::clone(&request.message.caller), request.message.route.clone());
+    let mut place = request.face.hub.join(&key, caller, route, Wants::Filter(filter));
     request.outbox.push_needed(notification("notifications/subscriptions/acknowledged", &acknowledged));
     let mut closed = std::pin::pin!(request.face.closed());
     loop {
@@ -125,7 +132,7 @@ fn written(filter: &Filter) -> String {
     let mut members: Vec<_> =
         lists.into_iter().filter(|(_, wanted)| **wanted).map(|(name, _)| format!(r#""{name}":true"#)).collect();
     if !resource_subscriptions.is_empty() {
-        members.push(format!(r#""resourceSubscriptions":{}"#, serde_json::Value::from(resource_subscriptions.clone())));
+        members.push(format!(r#""resourceSubscriptions":{}"#, serde_json::json!(resource_subscriptions)));
     }
     format!("{{{}}}", members.join(","))
 }

@@ -1,7 +1,7 @@
 //! The parameters of requests: only what is read is typed, everything else passes through as text.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use certosa_model::LogLevel;
 use certosa_syscall::guest::Askable;
@@ -84,7 +84,7 @@ pub(crate) struct Filter {
     pub tools_list_changed: bool,
     pub prompts_list_changed: bool,
     pub resources_list_changed: bool,
-    pub resource_subscriptions: Vec<String>,
+    pub resource_subscriptions: BTreeSet<String>,
 }
 
 /// What a client can be asked.

@@ -70,8 +70,8 @@ pub(crate) struct Cancellable<'a> {
 
 /// Requests that one session may have running.
 const RUNNING_MAX: usize = 1024;
-/// Resources that one session may subscribe to.
-const SUBSCRIPTIONS_MAX: usize = 1024;
+/// Resources that one session, or one listening request, may subscribe to.
+pub(crate) const SUBSCRIPTIONS_MAX: usize = 1024;
 const HOST_BYTES_MAX: usize = 32;
 
 impl Sessions {
