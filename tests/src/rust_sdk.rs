@@ -158,7 +158,7 @@ where
         assert_eq!(said(&declined), "Hello, whoever you are!");
         client.cancel().await.unwrap();
     };
-    timeout(Duration::from_secs(60), all).await.unwrap();
+    timeout(Duration::from_secs(120), all).await.unwrap();
 }
 
 async fn over_http(version: ProtocolVersion) {

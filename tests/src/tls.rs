@@ -192,3 +192,72 @@ fn a_flood_of_resets_ends_its_own_connection_only() {
         assert_eq!(answer(&mut other, greet(&house, &local(&house))).await.0, 200);
     });
 }
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Writes frames until the house has had enough; how many it took.
+async fn flood(stream: &mut TlsStream<TcpStream>, first: &[u8], next: &[u8], most: usize) -> usize {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let opening = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &frame(4, 0, 0, &[]), first].concat();
+    stream.write_all(&opening).await.unwrap();
+    for count in 0..most {
+        if stream.write_all(next).await.is_err() {
+            return count;
+        }
+        // What the house says meanwhile is read, or it could not be told from one that is stuck.
+        let mut buffer = [0; 4096];
+        let read = tokio::time::timeout(Duration::from_micros(100), stream.read(&mut buffer)).await;
+        if matches!(read, Ok(Ok(0) | Err(_))) {
+            return count;
+        }
+    }
+    most
+}
+
+/// Headers without an end (CONTINUATION), pings and settings without a pause, a window of zero.
+#[test]
+fn floods_of_frames_are_ended_or_survived() {
+    run(async {
+        let (house, root) = house();
+        let headers = frame(1, 0, 1, &[0x82; 8]);
+        let more = frame(9, 0, 1, &[0x40, 1, b'a', 1, b'b'].repeat(1000));
+        let mut stream = connect(&house, &root, b"h2").await.unwrap();
+        let taken = flood(&mut stream, &headers, &more, 2000).await;
+        assert!(taken < 2000, "headers without an end are not read for ever");
+        for (first, next) in [
+            (frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]), frame(6, 0, 0, &[0; 8])),
+            (Vec::new(), frame(4, 0, 0, &[0, 3, 0, 0, 0, 1])),
+            (Vec::new(), frame(0, 0, 7, b"data of no stream")),
+        ] {
+            let mut stream = connect(&house, &root, b"h2").await.unwrap();
+            flood(&mut stream, &first, &next, 2000).await;
+            assert_eq!(answer(&mut http2(&house, &root).await, greet(&house, &local(&house))).await.0, 200);
+        }
+    });
+}
+
+#[test]
+fn large_headers_and_bodies_are_refused_over_http_2_too() {
+    run(async {
+        let body = format!(
+            "{}, tls = (certificate = \"cert.pem\", key = \"key.pem\"), limits = (requestKibMax = 8)",
+            bundles(&["hello"], "")
+        );
+        let folder = Folder::new(&body);
+        let root = certificate(folder.dir.path());
+        let house = House::in_folder(folder);
+        let mut sender = http2(&house, &root).await;
+        let mut large = greet(&house, &local(&house));
+        large.headers_mut().insert("x-large", "x".repeat(100_000).parse().unwrap());
+        let status = sender.send_request(large).await.map(|response| response.status().as_u16());
+        assert!(status.is_err() || status.is_ok_and(|status| status == 431), "refused by reset or by status");
+        let mut sender = http2(&house, &root).await;
+        let mut large = greet(&house, &local(&house));
+        *large.body_mut() = Full::new(Bytes::from(vec![b' '; 9 << 10]));
+        assert_eq!(answer(&mut sender, large).await.0, 413);
+        assert_eq!(answer(&mut sender, greet(&house, &local(&house))).await.0, 200, "the connection goes on");
+    });
+}
