@@ -36,8 +36,50 @@ fn the_typescript_sdks_use_the_demo_house() {
 #[test]
 fn the_python_sdk_uses_the_demo_house() {
     let house = House::of(&["hello", "jq"], "");
-    let python = clients().join("venv/bin/python");
-    passes(Command::new(python).arg(here("clients/python_client.py")).arg(house.url()));
+    passes(python().arg(house.url()));
+}
+
+fn python() -> Command {
+    let mut python = Command::new(clients().join("venv/bin/python"));
+    python.arg(here("clients/python_client.py"));
+    python
+}
+
+/// A script of `tests/clients` that is given the binary, a manifest and a running house.
+fn over_both_transports(mut command: Command) {
+    let house = House::of(&["hello", "jq"], "");
+    let (program, manifest) = (target().join("release/certosa"), house.folder.path("manifest.capnp"));
+    passes(command.arg(program).arg(manifest).arg(house.url()));
+}
+
+fn script(name: &str) -> Command {
+    let mut node = node();
+    node.arg(here("clients").join(name));
+    node
+}
+
+#[test]
+fn the_python_sdk_starts_the_house_and_the_bridge() {
+    over_both_transports(python());
+}
+
+#[test]
+fn the_typescript_sdks_start_the_house_and_the_bridge() {
+    let mut command = script("stdio.mjs");
+    with_packages(&mut command);
+}
+
+/// MCP Inspector's command line, and then the clients of the README with their own configuration files.
+#[test]
+fn the_inspector_and_the_clients_of_the_readme_use_the_demo_house() {
+    with_packages(&mut script("inspector.mjs"));
+    with_packages(&mut script("config.mjs"));
+}
+
+fn with_packages(command: &mut Command) {
+    let house = House::of(&["hello", "jq"], "");
+    let (program, manifest) = (target().join("release/certosa"), house.folder.path("manifest.capnp"));
+    passes(command.arg(program).arg(manifest).arg(house.url()).arg(clients()));
 }
 
 /// The suite's summary of a revision, as a table.

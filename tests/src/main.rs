@@ -13,6 +13,7 @@ mod cells;
 mod cli;
 mod clients;
 mod components;
+mod demo;
 mod gateway;
 mod manifest;
 mod mcp;

@@ -102,6 +102,7 @@ fn new_era(client: &mut Client) {
     assert_eq!(seen[0]["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 6);
     // There is no connection to close, so requests are taken back by a notification.
     client.send(&modern(8, "tools/call", json!({"name": "probe_sleep", "arguments": {"ms": 20_000}})));
+    std::thread::sleep(std::time::Duration::from_millis(100));
     client.send(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 8}}));
     assert_eq!(client.ask(&modern(9, "ping", json!({})))["error"]["code"], -32601, "and nothing comes of them");
 }
@@ -201,6 +202,51 @@ fn bad_lines_are_answered_and_survived() {
     assert_eq!(client.end(), Some(0));
 }
 
+/// Nothing that was answered is lost when the input ends, and a second handshake harms nobody.
+#[test]
+fn the_bridge_survives_what_clients_do() {
+    let house = House::of(&["hello"], "");
+    let mut client = Client::start(Folder::new(""), &["--url", &house.url()]);
+    client.ask(&initialize("2025-11-25"));
+    client.ask(&initialize("2025-03-26"));
+    let ping = |id: u32| json!({"jsonrpc": "2.0", "id": id, "method": "ping"});
+    assert_eq!(client.ask(&ping(1))["result"], json!({}));
+    client.send(&json!([ping(2), ping(3)]));
+    assert_eq!(client.next().as_array().unwrap().len(), 2);
+    for line in ["{", "[]", "3"] {
+        client.send_line(line);
+        assert!(client.next()["error"]["code"].is_i64(), "{line}");
+    }
+    assert_eq!(client.end(), Some(0));
+}
+
+/// A house that is started anew knows no sessions; the client behind the bridge need not notice.
+#[test]
+fn a_session_is_opened_again_for_a_house_that_was_restarted() {
+    let house = House::of(&["hello"], "");
+    let mut client = Client::start(Folder::new(""), &["--url", &house.url()]);
+    client.ask(&initialize("2025-11-25"));
+    let greet = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "hello_greet", "arguments": {"name": "Ana"}}});
+    assert_eq!(text(&client.ask(&greet)["result"]), "Hello, Ana!");
+    let address = house.address.clone();
+    drop(house);
+    let _house = House::start(&bundles(&["hello"], "").replace("127.0.0.1:0", &address));
+    assert_eq!(text(&client.ask(&greet)["result"]), "Hello, Ana!");
+    assert_eq!(client.end(), Some(0));
+}
+
+#[test]
+fn nothing_that_was_answered_is_lost_at_the_end() {
+    for _ in 0..10 {
+        let mut client = Client::of(&["hello"]);
+        client.send(&initialize("2025-11-25"));
+        drop(client.input.take());
+        assert_eq!(client.next()["id"], 0);
+        assert_eq!(client.end(), Some(0));
+    }
+}
+
 #[test]
 fn a_house_that_is_not_there_is_named() {
     let mut client = Client::start(Folder::new(""), &["--url", "http://127.0.0.1:9/mcp"]);
@@ -209,7 +255,8 @@ fn a_house_that_is_not_there_is_named() {
     assert!(message.contains("http://127.0.0.1:9/mcp"), "{message}");
     assert_eq!(client.end(), Some(0));
     let folder = Folder::new("");
-    assert_eq!(folder.run(&["stdio", "--url", "nonsense"]).code, 6);
+    assert_eq!(folder.run(&["stdio", "--url", "nonsense"]).code, 2);
+    assert_eq!(folder.run(&["stdio", "--url", "ftp://127.0.0.1/mcp"]).code, 2);
     assert_eq!(folder.run(&["stdio", "--url", "http://h/", "--route", "/x"]).code, 2);
     assert_eq!(folder.run(&["stdio", "--ca", "x.pem"]).code, 2);
 }

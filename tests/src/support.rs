@@ -58,6 +58,17 @@ impl Folder {
         fs::write(path, content).unwrap();
     }
 
+    /// The demo house itself, on a port of its own, beside its components.
+    pub fn demo() -> Self {
+        let folder = Self { dir: tempfile::tempdir().unwrap() };
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifest.capnp")).unwrap();
+        for name in ["hello", "jq", "calc", "time", "text", "page", "table"] {
+            fs::copy(component(name), folder.path(&format!("{name}.wasm"))).unwrap();
+        }
+        folder.write("manifest.capnp", text.replace("target/bundles/", "").replace("127.0.0.1:8787", "127.0.0.1:0"));
+        folder
+    }
+
     /// Runs `certosa` in the folder.
     pub fn run(&self, args: &[&str]) -> Ran {
         Ran::of(certosa(args).current_dir(self.dir.path()).output().unwrap())

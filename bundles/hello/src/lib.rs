@@ -1,12 +1,18 @@
 //! The smallest bundle that has everything: tools, one of which asks a question, a prompt, a resource and a
 //! template of resources.
 
-use certosa_sdk::serde_json::json;
+use certosa_sdk::serde::Deserialize;
+use certosa_sdk::serde_json::{Value, json};
 use certosa_sdk::{Askable, Call, Completing, Content, Form, Outcome, Question, QuestionKind, Questions, ToolResult};
 use certosa_sdk::{prompt, resource, tool};
 
-const LANGUAGES: [(&str, &str); 5] =
-    [("english", "Hello"), ("french", "Bonjour"), ("german", "Guten Tag"), ("italian", "Buongiorno"), ("spanish", "Hola")];
+const LANGUAGES: [(&str, &str); 5] = [
+    ("english", "Hello"),
+    ("french", "Bonjour"),
+    ("german", "Guten Tag"),
+    ("italian", "Buongiorno"),
+    ("spanish", "Hola"),
+];
 
 /// Greets someone by name.
 #[tool(title = "Greet", read_only, idempotent)]
@@ -26,15 +32,23 @@ fn echo(
     text
 }
 
+/// What the person puts into the form.
+#[derive(Deserialize)]
+#[serde(crate = "certosa_sdk::serde")]
+struct Introduction {
+    name: String,
+}
+
 /// Asks the person at the client for their name, and greets them. Useful for finding out whether a client can
 /// be asked something.
 #[tool(title = "Introduce yourself", read_only)]
 fn introduce(call: &Call) -> Outcome {
-    if let Some(answer) = call.accepted::<certosa_sdk::serde_json::Value>("name") {
-        return said(&format!("Hello, {}!", answer["name"].as_str().unwrap_or("stranger")));
+    // Nobody but us checks what was answered: it has to fit this type.
+    if let Some(Introduction { name }) = call.accepted("name") {
+        return said(&format!("Hello, {name}!"));
     }
-    // An answer that was not accepted is a refusal, and nobody is asked twice.
-    let refused = call.answer::<certosa_sdk::serde_json::Value>("name").is_some();
+    // Anything else is a refusal, and nobody is asked twice.
+    let refused = call.answer::<Value>("name").is_some();
     if refused || !call.askable().contains(Askable::FORM) {
         return said("Hello, whoever you are!");
     }

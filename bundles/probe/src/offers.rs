@@ -2,8 +2,8 @@
 
 use certosa_sdk::serde_json::Value;
 use certosa_sdk::{
-    Call, Form, GetOutcome, Lists, PromptMessage, PromptResult, Question, QuestionKind, Questions, ReadOutcome, Refusal,
-    ResourceBody, ResourceContents, Role, Visit, prompt, resource, tool,
+    Call, Form, GetOutcome, Lists, PromptMessage, PromptResult, Question, QuestionKind, Questions, ReadOutcome,
+    Refusal, ResourceBody, ResourceContents, Role, Visit, prompt, resource, tool,
 };
 
 /// Says that a resource has changed.
@@ -53,7 +53,8 @@ pub fn ask_all(call: &Call) -> certosa_sdk::Outcome {
         }
         Some(b"first") => {
             let answers = ["visit", "sample", "roots"].map(|id| call.answer::<Value>(id).unwrap_or_default());
-            let state = format!("{}|{}|{}", answers[0]["action"], answers[1]["content"]["text"], answers[2]["roots"][0]);
+            let state =
+                format!("{}|{}|{}", answers[0]["action"], answers[1]["content"]["text"], answers[2]["roots"][0]);
             let ask = vec![question("form", QuestionKind::Form(form()))];
             certosa_sdk::Outcome::InputRequired(Questions { ask, state: Some(state.into_bytes()) })
         }

@@ -19,7 +19,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use crate::exit::Exit;
 use crate::lines::{self, Line, Peek};
@@ -30,6 +30,8 @@ type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 const VERSION_HEADER: &str = "mcp-protocol-version";
 const VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
+/// How long running requests may take after the input has ended.
+const DRAIN: Duration = Duration::from_secs(10);
 const CANCELS_MAX: usize = 10;
 const CANCEL_AGAIN: Duration = Duration::from_millis(100);
 /// How long to wait before a stream that broke off is opened again.
@@ -42,18 +44,34 @@ struct Bridge {
     output: mpsc::Sender<Bytes>,
     /// Headers of the session of an older client.
     session: Mutex<HeaderMap>,
+    /// What opened the session: a house that was started anew is asked for another one with it.
+    opening: Mutex<Option<Bytes>>,
+    /// Held while a session is opened again.
+    reopening: tokio::sync::Mutex<()>,
     /// The input schemas of tools: they say which arguments are repeated in headers.
     schemas: Mutex<Option<HashMap<String, Value>>>,
 }
 
-pub async fn run(url: &str, ca: Option<&Path>) -> anyhow::Result<Exit> {
-    let url: Uri = url.parse().with_context(|| format!("{url:?} is not a URL"))?;
-    if !matches!(url.scheme_str(), Some("http" | "https")) || url.authority().is_none() {
-        bail!("{url} is not an address of a house, such as http://127.0.0.1:8787/mcp");
+/// The address of a house, from the command line.
+pub fn address(text: &str) -> Result<Uri, String> {
+    let url: Uri = text.parse().map_err(|why| format!("{why}"))?;
+    match matches!(url.scheme_str(), Some("http" | "https")) && url.authority().is_some() {
+        true => Ok(url),
+        false => Err("an address is like http://127.0.0.1:8787/mcp".to_owned()),
     }
+}
+
+pub async fn run(url: Uri, ca: Option<&Path>) -> anyhow::Result<Exit> {
     let (output, writer) = lines::write();
-    let bridge =
-        Arc::new(Bridge { http: client(ca)?, url, output, session: Mutex::default(), schemas: Mutex::default() });
+    let bridge = Arc::new(Bridge {
+        http: client(ca)?,
+        url,
+        output,
+        session: Mutex::default(),
+        opening: Mutex::default(),
+        reopening: tokio::sync::Mutex::default(),
+        schemas: Mutex::default(),
+    });
     let mut input = lines::read(MESSAGE_BYTES_MAX);
     let mut tasks = JoinSet::new();
     let mut running = HashMap::new();
@@ -68,7 +86,7 @@ pub async fn run(url: &str, ca: Option<&Path>) -> anyhow::Result<Exit> {
         let peek = Peek::at(&text);
         let is_legacy = bridge.has_session();
         if let (false, Some(id)) = (is_legacy, peek.cancels()) {
-            running.remove(id).into_iter().for_each(|task: tokio::task::AbortHandle| task.abort());
+            running.remove(id).into_iter().for_each(|task: AbortHandle| task.abort());
             continue;
         }
         let begins = peek.is("initialize");
@@ -80,18 +98,19 @@ pub async fn run(url: &str, ca: Option<&Path>) -> anyhow::Result<Exit> {
             continue;
         }
         if begins {
+            *bridge.opening.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
             sent.await;
             if bridge.has_session() {
-                stream = Some(tokio::spawn(Arc::clone(&bridge).listen()));
+                let listening = tokio::spawn(Arc::clone(&bridge).listen());
+                stream.replace(listening).into_iter().for_each(|before: JoinHandle<()>| before.abort());
             }
             continue;
         }
         let task = tasks.spawn(sent);
-        running.retain(|_, task: &mut tokio::task::AbortHandle| !task.is_finished());
+        running.retain(|_, task: &mut AbortHandle| !task.is_finished());
         running.extend(id.map(|id| (id, task)));
     }
-    // Whoever closes the input wants no more answers than those to come at once.
-    let _slow = tokio::time::timeout(AGAIN, async { while tasks.join_next().await.is_some() {} }).await;
+    let _slow = tokio::time::timeout(DRAIN, async { while tasks.join_next().await.is_some() {} }).await;
     tasks.shutdown().await;
     stream.into_iter().for_each(|stream| stream.abort());
     bridge.end().await;
@@ -140,36 +159,65 @@ impl Bridge {
 
     async fn try_send(&self, text: Bytes, id: Option<&str>) -> anyhow::Result<()> {
         let headers = self.headers(&text).await?;
-        let response = self.request(Method::POST, headers, text).await?;
-        let begun = response.headers().get(SESSION_HEADER).cloned();
-        let is_stream = is_event_stream(&response);
-        let status = response.status();
-        if is_stream {
+        let session = headers.get(SESSION_HEADER).cloned();
+        let mut response = self.request(Method::POST, headers, text.clone()).await?;
+        if let (StatusCode::NOT_FOUND, Some(ended)) = (response.status(), session)
+            && self.reopen(&ended).await?
+        {
+            response = self.request(Method::POST, self.headers(&text).await?, text.clone()).await?;
+        }
+        if is_event_stream(&response) {
             return self.events(response).await;
         }
+        let (status, begun) = (response.status(), response.headers().get(SESSION_HEADER).cloned());
         let body = response.into_body().collect().await?.to_bytes();
         if let Some(session) = begun {
             self.begin(session, &body);
         }
-        match (serde_json::from_slice::<Value>(&body), id) {
+        self.pass_on(status, body, &text, id).await
+    }
+
+    /// Passes on an answer that came in one piece.
+    async fn pass_on(&self, status: StatusCode, body: Bytes, text: &[u8], id: Option<&str>) -> anyhow::Result<()> {
+        let is_notification = id.is_none() && Peek::at(text).method.is_some();
+        match serde_json::from_slice::<Value>(&body) {
+            _ if is_notification && status.is_success() => {}
+            _ if is_notification => output::complain(&format!("the house refused a notification: status {status}")),
             // An error that came before the id was known belongs to this request all the same.
-            (Ok(Value::Object(mut error)), Some(id)) if !error.contains_key("id") => {
-                error.insert("id".to_owned(), serde_json::from_str(id)?);
+            Ok(Value::Object(mut error)) if !error.contains_key("id") => {
+                if let Some(id) = id {
+                    error.insert("id".to_owned(), serde_json::from_str(id)?);
+                }
                 self.say(Value::Object(error).to_string().into()).await;
             }
-            (Ok(_), Some(_)) => self.say(body).await,
-            (Err(_), Some(_)) if !body.is_empty() || !status.is_success() => bail!("status {status}"),
-            (_, None) if !status.is_success() => {
-                output::complain(&format!("the house refused a notification: status {status}"));
-            }
-            _ => {}
+            Ok(_) => self.say(body).await,
+            Err(_) if body.is_empty() && status.is_success() => {}
+            Err(_) => bail!("status {status}"),
         }
         Ok(())
     }
 
+    /// Opens the session again that has `ended` without the client: its house was started anew.
+    async fn reopen(&self, ended: &HeaderValue) -> anyhow::Result<bool> {
+        let _one_at_a_time = self.reopening.lock().await;
+        if self.locked().get(SESSION_HEADER).is_some_and(|session| session != ended) {
+            return Ok(true);
+        }
+        let opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(opening) = opening else { return Ok(false) };
+        let response = self.request(Method::POST, media(HeaderMap::new()), opening).await?;
+        let Some(session) = response.headers().get(SESSION_HEADER).cloned() else { return Ok(false) };
+        let body = response.into_body().collect().await?.to_bytes();
+        self.begin(session, &body);
+        let ready = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+        let headers = media(self.locked().clone());
+        self.request(Method::POST, headers, ready).await?;
+        Ok(true)
+    }
+
     /// Takes a request back. It travels on a connection of its own and may come before the request does, so it
     /// is said again for as long as the request is under way.
-    async fn cancel(self: Arc<Self>, text: Bytes, request: tokio::task::AbortHandle) {
+    async fn cancel(self: Arc<Self>, text: Bytes, request: AbortHandle) {
         for _ in 0..CANCELS_MAX {
             Arc::clone(&self).send(text.clone()).await;
             tokio::time::sleep(CANCEL_AGAIN).await;
@@ -184,10 +232,14 @@ impl Bridge {
         loop {
             let mut headers = self.locked().clone();
             headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-            match self.request(Method::GET, headers, Bytes::new()).await {
-                Ok(response) if response.status() == StatusCode::OK => drop(self.events(response).await),
-                Ok(_) => return,
-                Err(_) => {}
+            let session = headers.get(SESSION_HEADER).cloned();
+            match (self.request(Method::GET, headers, Bytes::new()).await, session) {
+                (Ok(response), _) if response.status() == StatusCode::OK => drop(self.events(response).await),
+                (Ok(response), Some(ended)) if response.status() == StatusCode::NOT_FOUND => {
+                    let _away_for_longer = self.reopen(&ended).await;
+                }
+                (Ok(_), _) => return,
+                (Err(_), _) => {}
             }
             tokio::time::sleep(AGAIN).await;
         }
@@ -240,13 +292,10 @@ impl Bridge {
         let message: Value = serde_json::from_slice(text).unwrap_or_default();
         let params = message.get("params").unwrap_or(&Value::Null);
         let version = params.get("_meta").and_then(|meta| meta.get(VERSION_KEY)).and_then(Value::as_str);
-        let mut headers = match version {
+        Ok(media(match version {
             None => self.locked().clone(),
             Some(version) => self.modern_headers(version, &message, params).await?,
-        };
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-        Ok(headers)
+        }))
     }
 
     async fn modern_headers(&self, version: &str, message: &Value, params: &Value) -> anyhow::Result<HeaderMap> {
@@ -318,7 +367,9 @@ impl Bridge {
         let version = answer.get("result").and_then(|result| result.get("protocolVersion")).and_then(Value::as_str);
         let mut headers = self.locked();
         headers.insert(SESSION_HEADER, session);
-        headers.extend(version.map(|version| (HeaderName::from_static(VERSION_HEADER), header_value(version))));
+        if let Some(version) = version {
+            headers.insert(VERSION_HEADER, header_value(version));
+        }
     }
 
     fn has_session(&self) -> bool {
@@ -332,6 +383,13 @@ impl Bridge {
     async fn say(&self, text: Bytes) {
         let _gone = self.output.send(text).await;
     }
+}
+
+/// What every message that is sent says of itself and of its answer.
+fn media(mut headers: HeaderMap) -> HeaderMap {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    headers
 }
 
 fn is_event_stream<T>(response: &Response<T>) -> bool {

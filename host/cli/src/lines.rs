@@ -104,7 +104,9 @@ fn in_one_line(text: &[u8]) -> Vec<u8> {
 
 impl<'a> Peek<'a> {
     pub fn at(text: &'a [u8]) -> Self {
-        serde_json::from_slice(text).unwrap_or_default()
+        // A list would be taken for the members in their order.
+        let is_object = text.trim_ascii_start().starts_with(b"{");
+        is_object.then(|| serde_json::from_slice(text).ok()).flatten().unwrap_or_default()
     }
 
     pub fn is(&self, method: &str) -> bool {
@@ -142,6 +144,6 @@ mod tests {
         let text = br#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a b"}}"#;
         assert_eq!(Peek::at(text).cancels(), Some("\"a b\""));
         assert_eq!(Peek::at(br#"{"id":7,"method":"ping"}"#).cancels(), None);
-        assert!(Peek::at(b"nonsense").method.is_none());
+        assert!(Peek::at(b"nonsense").method.is_none() && Peek::at(br#"[{"id":7}]"#).id.is_none());
     }
 }

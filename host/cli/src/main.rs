@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, Output};
 
 fn main() -> ExitCode {
     // The compilers run in children of this very binary; see `certosa-confine`.
@@ -34,6 +34,8 @@ fn main() -> ExitCode {
     };
     match ended {
         Ok(code) => code.into(),
+        // Standard output of `stdio` is for messages alone.
+        Err(error) if matches!(args.command, Command::Stdio(_)) => exit::report(&error, Output::Text).into(),
         Err(error) => exit::report(&error, args.output).into(),
     }
 }

@@ -9,8 +9,13 @@ use crate::args::Log;
 
 /// Writes a line to standard output.
 pub fn say(line: &str) {
+    let _reader_gone = say_if_heard(line);
+}
+
+/// Writes a line to standard output and says whether anybody reads it.
+pub fn say_if_heard(line: &str) -> bool {
     let mut out = io::stdout().lock();
-    let _reader_gone = writeln!(out, "{}", harmless(line, out.is_terminal()));
+    writeln!(out, "{}", harmless(line, out.is_terminal())).is_ok()
 }
 
 /// Writes a line to standard error.

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use bytes::Bytes;
 use certosa_house::{Entry, House, Observer, RecordOutcome};
+use certosa_model::Kind;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -19,7 +20,7 @@ use opentelemetry::{Context, KeyValue};
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 use tokio::runtime::Handle;
 
 /// The traces of a house; nothing where the manifest names no collector.
@@ -44,7 +45,9 @@ pub fn start(house: &House) -> anyhow::Result<Traces> {
             KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
         ])
         .build();
-    let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
+    // Every call has a span, whatever the caller's flags say: it is the operator who wants to see it.
+    let builder = SdkTracerProvider::builder().with_batch_exporter(exporter).with_sampler(Sampler::AlwaysOn);
+    let provider = builder.with_resource(resource).build();
     house.observe(Box::new(Spans(provider.tracer("certosa"))));
     Ok(Traces(Some(provider)))
 }
@@ -78,8 +81,12 @@ impl Observer for Spans {
             KeyValue::new("certosa.memory_bytes", i64::try_from(entry.usage.memory_bytes).unwrap_or(i64::MAX)),
         ];
         attributes.extend(entry.bundle.map(|bundle| KeyValue::new("certosa.bundle", bundle.to_owned())));
-        // A name that nothing here has was made up by the caller, and could be anything.
-        let name = if entry.bundle.is_some() { entry.name } else { "unknown" };
+        // Addresses, and names that nothing here has, are what callers make of them: there is no end to those.
+        let name = match (entry.kind, entry.bundle) {
+            (Kind::Resource, Some(bundle)) => bundle,
+            (_, Some(_)) => entry.name,
+            (_, None) => "unknown",
+        };
         let went_wrong = !matches!(entry.outcome, RecordOutcome::Done | RecordOutcome::InputRequired);
         let status = if went_wrong { Status::error(entry.outcome.as_str()) } else { Status::Unset };
         let span = SpanBuilder::from_name(format!("{} {name}", entry.kind.as_str()))

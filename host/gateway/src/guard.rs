@@ -13,18 +13,19 @@ use crate::respond::Refusal;
 /// Lets a request pass if it is meant for this address by name, and if a web page of another origin did not
 /// send it.
 pub(crate) fn check(head: &Parts, address: SocketAddr, secure: bool) -> Result<(), Refusal> {
-    let named = single(&head.headers, HOST, Refusal::Host)?;
+    let named = single(&head.headers, HOST, Refusal::NoHost)?;
     let host = match head.version {
         // `:authority` stands for Host, and where both are they say the same (RFC 9113, section 8.3.1).
         Version::HTTP_2 => {
-            let authority = head.uri.authority().ok_or(Refusal::Host)?.as_str();
+            let authority = head.uri.authority().ok_or(Refusal::NoHost)?.as_str();
             if named.is_some_and(|host| host != authority) {
                 return Err(Refusal::Host);
             }
             authority
         }
         _ if head.uri.scheme().is_some() || head.uri.authority().is_some() => return Err(Refusal::AbsoluteTarget),
-        _ => named.ok_or(Refusal::Host)?,
+        // RFC 9112, section 3.2.
+        _ => named.ok_or(Refusal::NoHost)?,
     };
     if !is_ours(host, address.port(), if secure { 443 } else { 80 }) {
         return Err(Refusal::Host);

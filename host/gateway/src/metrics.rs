@@ -88,7 +88,8 @@ impl std::fmt::Debug for Open {
 
 impl Collector for Open {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        let connections = self.connections_max.saturating_sub(self.connections.available_permits());
+        // One place is always held for the connection that is waited for.
+        let connections = self.connections_max.saturating_sub(self.connections.available_permits() + 1);
         for (name, help, value) in [
             ("certosa_connections", "Connections that are open", connections),
             ("certosa_sessions", "Sessions of MCP 2025-11-25 and older", self.face.sessions()),

@@ -17,6 +17,7 @@ use crate::stream::{self, Stream};
 /// Why a request did not reach a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
+    NoHost,
     Host,
     Origin,
     AbsoluteTarget,
@@ -57,6 +58,7 @@ fn status(kind: Kind) -> StatusCode {
 /// The table of refusals: status, and what was found and would be right.
 pub(crate) fn refuse(refusal: &Refusal) -> Response<Body> {
     let (status, why) = match refusal {
+        Refusal::NoHost => (StatusCode::BAD_REQUEST, "there is no Host header, or more than one".to_owned()),
         Refusal::Host => (
             StatusCode::FORBIDDEN,
             "the Host header does not name this server; use localhost or a loopback address with the right port"

@@ -183,10 +183,11 @@ impl Connection {
         // This kind of connection says itself that it is at work, and sees by itself that the house closes.
         drop(watcher);
         let _working = Arc::clone(&front.working);
-        let active = Arc::new(AtomicUsize::new(0));
-        let (asked, running) = (Arc::clone(&front), Arc::clone(&active));
+        let (active, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (ours, running, count) = (Arc::clone(&front), Arc::clone(&active), Arc::clone(&asked));
         let service = service_fn(move |request| {
-            let (front, active) = (Arc::clone(&asked), Active::new(&running));
+            count.fetch_add(1, Ordering::AcqRel);
+            let (front, active) = (Arc::clone(&ours), Active::new(&running));
             async move {
                 let response = answer(front, request).await;
                 response.map(|response| response.map(|body| body.holding(active)))
@@ -197,7 +198,7 @@ impl Connection {
         let mut closed = std::pin::pin!(front.face.closed());
         let mut is_closed = false;
         let ended = loop {
-            let idle_before = active.load(Ordering::Acquire) == 0;
+            let before = asked.load(Ordering::Acquire);
             tokio::select! {
                 ended = connection.as_mut() => break ended,
                 () = closed.as_mut(), if !is_closed => {
@@ -205,7 +206,7 @@ impl Connection {
                     connection.as_mut().graceful_shutdown();
                 }
                 () = tokio::time::sleep(IDLE) => {
-                    if idle_before && active.load(Ordering::Acquire) == 0 {
+                    if active.load(Ordering::Acquire) == 0 && asked.load(Ordering::Acquire) == before {
                         connection.as_mut().graceful_shutdown();
                     }
                 }

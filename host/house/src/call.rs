@@ -130,7 +130,9 @@ impl House {
             Ok(outcome) => checks::outcome(loaded, outcome, call.askable),
             Err(error) => Err(CallError::of_cell(error, bundle, loaded)),
         };
-        Ok(pending.finish(result, end.usage, bundle.news(end.changes)))
+        // What a cell said that broke off has come to nothing.
+        let news = result.as_ref().ok().and_then(|_| bundle.news(end.changes));
+        Ok(pending.finish(result, end.usage, news))
     }
 
     /// Finds what is asked for and asks the gate. Which of the two said no is for the record only.

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use certosa_isolate::{Image, Machine, PoolFacts};
 use certosa_manifest::{Plan, Problem, RoutePlan};
-use certosa_model::{BundleName, CellLimits, Change, Digest, HouseLimits, Kind, Subject};
+use certosa_model::{BundleName, CellLimits, Change, Digest, HouseLimits, Kind, Patterns, Subject};
 use certosa_policy::{Caller, Target, decide};
 use serde::Serialize;
 
@@ -282,6 +282,11 @@ impl<'a> RouteView<'a> {
         places.filter_map(move |place| self.at(place)).map(|(place, bundle, loaded)| view(place, bundle, loaded))
     }
 
+    /// What the route grants to those who may use it.
+    pub fn granted_items(self, list: List) -> impl Iterator<Item = ItemView<'a>> {
+        self.all_items(list).filter(move |item| granted(self.plan(), item.offered.kind()).matches(item.subject))
+    }
+
     /// The one that is called `name` here, if `caller` may have it.
     pub fn item(self, list: List, caller: &Caller, name: &str) -> Option<ItemView<'a>> {
         let mut named = self.named(list, name);
@@ -292,7 +297,14 @@ impl<'a> RouteView<'a> {
 
     /// Whether `caller` may read the resource at `uri`: one that is listed, or one of a template.
     pub fn may_read(self, caller: &Caller, uri: &str) -> bool {
-        self.readable(uri).any(|(_, loaded, _)| self.shows(caller, Kind::Resource, &loaded.subject))
+        self.source(caller, uri).is_some()
+    }
+
+    /// The bundle that `caller` reads the resource at `uri` from.
+    pub fn source(self, caller: &Caller, uri: &str) -> Option<&'a BundleName> {
+        let mut readable = self.readable(uri);
+        let (bundle, ..) = readable.find(|(_, loaded, _)| self.shows(caller, Kind::Resource, &loaded.subject))?;
+        Some(&bundle.name)
     }
 
     fn shows(self, caller: &Caller, kind: Kind, subject: &Subject) -> bool {
@@ -325,6 +337,15 @@ impl<'a> RouteView<'a> {
     fn at(self, place: &'a Place) -> Option<(&'a Place, &'a Bundle, &'a LoadedItem)> {
         let bundle = self.house.bundles.get(place.bundle)?;
         Some((place, bundle, bundle.items.get(place.item)?))
+    }
+}
+
+/// The patterns of a route for things of this kind.
+pub(crate) fn granted(route: &RoutePlan, kind: Kind) -> &Patterns {
+    match kind {
+        Kind::Tool => &route.tools,
+        Kind::Prompt => &route.prompts,
+        Kind::Resource => &route.resources,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use certosa_isolate::{self as isolate, COMPONENT_BYTES_MAX, CellError, CodeError, Image, Machine, PoolError, Shape};
 use certosa_manifest::{BundlePlan, ComponentSource, Manifest, Path, Plan, Problem, Problems};
-use certosa_model::{CellLimits, Subject, ToolName};
+use certosa_model::{CellLimits, Digest, Subject, ToolName};
 use certosa_store::{Cache, StateFolder, StoreError};
 use certosa_syscall::guest::EXPORTS;
 
@@ -226,7 +226,9 @@ impl Loader<'_> {
     }
 
     async fn items(&self, plan: &BundlePlan, component: &Component, image: &Image) -> Result<Vec<LoadedItem>, String> {
-        let digest = component.shape.digest;
+        // With other limits the bundle may not be able to say what it offers.
+        let limits = format!("{:?}", plan.limits);
+        let digest = Digest::of_parts([component.shape.digest.to_string().as_bytes(), limits.as_bytes()]);
         let kept = self.cache.load(LISTING_KIND, digest).and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let offer: Offer = match kept {
             Some(offer) => offer,

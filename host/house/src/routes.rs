@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use certosa_manifest::{Manifest, Path, Plan, Problem, RoutePlan, ToolNames};
 use certosa_model::{BundleName, Kind, ToolName};
 
-use crate::house::{Bundle, Item, List, LoadedItem, Names, Place, Route};
+use crate::house::{Bundle, Item, List, LoadedItem, Names, Place, Route, granted};
 
 /// Names everything on every route, and notes what is hidden and which patterns fit nothing.
 pub(crate) fn name(manifest: &Manifest, plan: &Plan, bundles: &[Bundle], notes: &mut Vec<Problem>) -> Vec<Route> {
@@ -103,12 +103,7 @@ impl Naming<'_> {
     }
 
     fn shows(&self, loaded: &LoadedItem) -> bool {
-        let patterns = match loaded.item.kind() {
-            Kind::Tool => &self.plan.tools,
-            Kind::Prompt => &self.plan.prompts,
-            Kind::Resource => &self.plan.resources,
-        };
-        patterns.matches(&loaded.subject)
+        granted(self.plan, loaded.item.kind()).matches(&loaded.subject)
     }
 
     fn too_long(&self, bundle: &BundleName, loaded: &LoadedItem) -> Problem {

@@ -70,7 +70,7 @@ impl Template {
     /// What `uri` has in the places of the expressions, if it is one of this template. Every expression takes
     /// as little as it can, and the last one all that is left.
     pub(crate) fn read(&self, uri: &str) -> Option<Vec<(String, String)>> {
-        let mut rest = uri.strip_prefix(self.start.as_str()).filter(|_| uri.len() <= BYTES_MAX)?;
+        let mut rest = uri.strip_prefix(self.start.as_str()).filter(|_| is_absolute(uri))?;
         let mut found = Vec::new();
         for (index, part) in self.parts.iter().enumerate() {
             let is_last = index + 1 == self.parts.len();
@@ -94,10 +94,8 @@ fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => u8::from_str_radix(str::from_utf8(&[rest.next()?, rest.next()?]).ok()?, 16).ok()?,
-            byte => byte,
-        });
+        let mut digit = || char::from(rest.next()?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        bytes.push(if byte == b'%' { digit()? << 4 | digit()? } else { byte });
     }
     String::from_utf8(bytes).ok()
 }
@@ -128,7 +126,9 @@ mod tests {
         }
         let template = Template::new("file:///{+path}.{end}").unwrap();
         assert_eq!(read(&template, "file:///a/b.c.txt").unwrap(), ["a/b", "c.txt"]);
-        assert_eq!(read(&template, "file:///a%zz.txt"), None, "not an encoding");
+        for bad in ["a%zz", "a%+4", "a%4", "a b", "a\n", "ä"] {
+            assert!(template.read(&format!("file:///{bad}.txt")).is_none(), "{bad:?}");
+        }
         assert_eq!(template.variables().collect::<Vec<_>>(), ["path", "end"]);
     }
 

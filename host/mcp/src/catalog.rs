@@ -144,7 +144,7 @@ impl Route {
             (list, items.collect::<HashMap<_, _>>())
         };
         let entries: HashMap<_, _> = List::ALL.into_iter().map(entries).collect();
-        let has = |list: List| entries.get(&list).is_some_and(|entries| !entries.is_empty());
+        let has = |list: List| route.granted_items(list).next().is_some();
         let mut capabilities = vec![r#""tools":{"listChanged":true}"#, r#""logging":{}"#];
         if has(List::Prompts) {
             capabilities.push(r#""prompts":{"listChanged":true}"#);

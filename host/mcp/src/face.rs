@@ -88,7 +88,7 @@ impl Face {
 
     /// Opens the stream of an older client's session: what the house says without being asked.
     pub fn stream(self: Arc<Self>, message: Message) -> Result<Exchange, Answer> {
-        let (session, outbox) = (legacy::session(&self, &message)?.id, Outbox::default());
+        let (session, outbox) = (legacy::session(&self, &message, None)?.id, Outbox::default());
         // Not the whole message: its headers keep the buffer alive that they were read into.
         let (caller, route, ours) = (message.caller, message.route, outbox.clone());
         Ok(Exchange::new(outbox, false, async move { legacy::listen(&self, &session, caller, route, &ours).await }))
@@ -96,7 +96,7 @@ impl Face {
 
     /// Ends the session of an older client.
     pub fn end_session(&self, message: &Message) -> Result<(), Answer> {
-        legacy::session(self, message).map(crate::sessions::Open::end)
+        legacy::session(self, message, None).map(crate::sessions::Open::end)
     }
 
     async fn answer(&self, message: &Message, outbox: &Outbox) -> Answer {
@@ -117,7 +117,13 @@ impl Face {
         };
         let received = Received { face: self, message, route, envelope, outbox };
         match received.envelope.params::<Params<'_>>() {
-            Err(why) => invalid(received.envelope.id, Code::InvalidParams, &format!("the parameters: {why}")),
+            Err(why) => {
+                // In the older era errors of a method travel like results.
+                let is_legacy = is_legacy(&received, &Params::default());
+                let kind = if is_legacy && received.envelope.id.is_some() { Kind::Result } else { Kind::Invalid };
+                let why = format!("the parameters: {why}");
+                Answer::reply(kind, rpc_error(received.envelope.id, Code::InvalidParams, &why, None))
+            }
             Ok(params) => match is_legacy(&received, &params) {
                 true => legacy::answer(received, params).await,
                 false => modern::answer(received, params).await,
@@ -127,7 +133,7 @@ impl Face {
 
     /// Answers the messages of a batch at the same time, for sessions of the one version that has them.
     async fn answer_batch(&self, message: &Message, texts: &[&RawValue], outbox: &Outbox) -> Answer {
-        let session = message.headers.contains_key(SESSION_HEADER).then(|| legacy::session(self, message));
+        let session = message.headers.contains_key(SESSION_HEADER).then(|| legacy::session(self, message, None));
         match session {
             Some(Err(refusal)) => return refusal,
             Some(Ok(session)) if session.version == Version::V2025_03_26 => {}
@@ -140,7 +146,14 @@ impl Face {
             let why = format!("a batch of {} messages, where 1 to {BATCH_MAX} are allowed", texts.len());
             return invalid(None, Code::InvalidRequest, &why);
         }
-        let answers = texts.iter().map(|text| self.answer_one(message, text.get(), outbox));
+        let answers = texts.iter().map(|text| async {
+            match Envelope::parse(text.get()) {
+                Ok(opening) if opening.method == "initialize" => {
+                    invalid(opening.id, Code::InvalidRequest, "`initialize` is not part of a batch")
+                }
+                _ => self.answer_one(message, text.get(), outbox).await,
+            }
+        });
         let replies: Vec<Bytes> = join_all(answers).await.into_iter().filter_map(Answer::into_body).collect();
         match replies.is_empty() {
             true => Answer::Accepted,
@@ -161,7 +174,7 @@ impl Face {
         if !message.headers.contains_key(SESSION_HEADER) {
             return invalid(None, Code::InvalidRequest, "a response without a session: nothing was asked");
         }
-        match legacy::session(self, message) {
+        match legacy::session(self, message, None) {
             Err(refusal) => refusal,
             Ok(session) if session.answered(response) => Answer::Accepted,
             Ok(_) => invalid(None, Code::InvalidRequest, "a response to what was not asked, or not any more"),
@@ -175,11 +188,13 @@ fn is_legacy(received: &Received<'_>, params: &Params<'_>) -> bool {
     let named = headers::text(headers, headers::VERSION).ok().flatten();
     let in_body = params.meta.as_ref().is_some_and(|meta| meta.version.is_some());
     match named {
+        // Nothing but the handshake of the older era has this name.
+        _ if received.envelope.method == "initialize" && !in_body => true,
         Some(version) => Version::parse(version).is_some_and(Version::is_legacy),
         None if in_body => false,
         // On other transports there is nothing beside the body.
         None if received.message.way != Way::Http => received.envelope.method != "server/discover",
-        None => received.envelope.method == "initialize" || headers.contains_key(SESSION_HEADER),
+        None => headers.contains_key(SESSION_HEADER),
     }
 }
 

@@ -92,7 +92,9 @@ impl Listener {
         let mut notices = Vec::new();
         for change in &news.changes {
             match change {
-                Change::Resource(uri) if self.wants.uri(uri) && route.may_read(&self.caller, uri) => {
+                Change::Resource(uri)
+                    if self.wants.uri(uri) && route.source(&self.caller, uri) == Some(&news.bundle) =>
+                {
                     notices.push(Notice::Resource(uri.clone()));
                 }
                 Change::Resource(_) => {}

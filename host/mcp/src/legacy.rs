@@ -50,7 +50,7 @@ pub(crate) async fn answer(received: Received<'_>, params: Params<'_>) -> Answer
     if method == "initialize" {
         return initialize(&received);
     }
-    let session = match session(received.face, received.message) {
+    let session = match session(received.face, received.message, received.envelope.id) {
         Ok(session) => session,
         Err(refusal) => return refusal,
     };
@@ -95,26 +95,27 @@ pub(crate) async fn answer(received: Received<'_>, params: Params<'_>) -> Answer
     }
 }
 
-/// The session that the message names, if it may use it.
-pub(crate) fn session<'f>(face: &'f Face, message: &Message) -> Result<Open<'f>, Answer> {
+/// The session that the message names, if it may use it. `request` is the id of the request in it.
+pub(crate) fn session<'f>(face: &'f Face, message: &Message, request: Option<&str>) -> Result<Open<'f>, Answer> {
+    let invalid = |code: Code, why: &str| invalid(request, code, why);
     let id = match headers::text(&message.headers, SESSION_HEADER) {
         Ok(Some(id)) => id,
         Ok(None) => {
             let why = "this request needs a session: send `initialize` first, or speak 2026-07-28";
-            return Err(invalid(None, Code::InvalidRequest, why));
+            return Err(invalid(Code::InvalidRequest, why));
         }
-        Err(why) => return Err(invalid(None, Code::InvalidRequest, &why)),
+        Err(why) => return Err(invalid(Code::InvalidRequest, &why)),
     };
     let session = face.sessions.resume(id, message.caller.subject(), &message.route).ok_or_else(|| {
         let why = "there is no such session, or it has ended: send `initialize` again";
-        Answer::reply(Kind::UnknownSession, rpc::error(None, Code::InvalidRequest, why, None))
+        Answer::reply(Kind::UnknownSession, rpc::error(request, Code::InvalidRequest, why, None))
     })?;
     match headers::text(&message.headers, headers::VERSION) {
         Ok(Some(version)) if version != session.version.as_str() => {
             let why = format!("this session speaks {}, and MCP-Protocol-Version says otherwise", session.version);
-            Err(invalid(None, Code::InvalidRequest, &why))
+            Err(invalid(Code::InvalidRequest, &why))
         }
-        Err(why) => Err(invalid(None, Code::InvalidRequest, &why)),
+        Err(why) => Err(invalid(Code::InvalidRequest, &why)),
         _ => Ok(session),
     }
 }

@@ -59,20 +59,26 @@ fn check(received: &Received<'_>, id: &str, params: &Params<'_>) -> Result<(), A
         let why = format!("_meta[\"io.modelcontextprotocol/{what}\"] is missing");
         invalid(Some(id), Code::InvalidParams, &why)
     };
+    let unsupported = |version: &str| {
+        let data = format!(r#"{{"supported":{SUPPORTED},"requested":{}}}"#, rpc::quoted(version));
+        let body = rpc::error(Some(id), Code::UnsupportedVersion, "unsupported protocol version", Some(&data));
+        Answer::reply(Kind::Invalid, body)
+    };
+    let named = headers::text(headers, headers::VERSION).map_err(|why| mismatch(&why))?;
+    // A version that nobody speaks is told as such, whatever else a request of that version may lack.
+    if let Some(version) = named.filter(|version| Version::parse(version).is_none()) {
+        return Err(unsupported(version));
+    }
     let meta = params.meta.as_ref().ok_or_else(|| missing("protocolVersion"))?;
     let version = meta.version.as_deref().ok_or_else(|| missing("protocolVersion"))?;
     if meta.capabilities.is_none() {
         return Err(missing("clientCapabilities"));
     }
-    let named = headers::text(headers, headers::VERSION).map_err(|why| mismatch(&why))?;
     if has_headers && named != Some(version) {
         return Err(mismatch("MCP-Protocol-Version and the version in _meta disagree"));
     }
     if Version::parse(version) != Some(Version::V2026_07_28) {
-        let requested = rpc::quoted(version);
-        let data = format!(r#"{{"supported":{SUPPORTED},"requested":{requested}}}"#);
-        let body = rpc::error(Some(id), Code::UnsupportedVersion, "unsupported protocol version", Some(&data));
-        return Err(Answer::reply(Kind::Invalid, body));
+        return Err(unsupported(version));
     }
     match has_headers {
         true => headers::check_method(headers, &received.envelope.method).map_err(|why| mismatch(&why)),

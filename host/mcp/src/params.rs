@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use certosa_model::LogLevel;
 use certosa_syscall::guest::Askable;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::versions::Version;
@@ -22,17 +23,19 @@ pub(crate) struct Params<'a> {
     pub cursor: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub arguments: Option<&'a RawValue>,
-    #[serde(borrow, rename = "ref")]
+    #[serde(borrow, rename = "ref", default, deserialize_with = "object")]
     pub reference: Option<Reference<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "object")]
     pub argument: Option<Argument<'a>>,
-    pub context: Option<Context>,
+    #[serde(borrow, default, deserialize_with = "object")]
+    pub context: Option<Context<'a>>,
+    #[serde(default, deserialize_with = "object")]
     pub notifications: Option<Filter>,
     #[serde(borrow)]
     pub input_responses: Option<BTreeMap<String, &'a RawValue>>,
     #[serde(borrow)]
     pub request_state: Option<Cow<'a, str>>,
-    #[serde(borrow, rename = "_meta")]
+    #[serde(borrow, rename = "_meta", default, deserialize_with = "object")]
     pub meta: Option<Meta<'a>>,
 }
 
@@ -41,7 +44,7 @@ pub(crate) struct Params<'a> {
 pub(crate) struct Meta<'a> {
     #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
     pub version: Option<Cow<'a, str>>,
-    #[serde(rename = "io.modelcontextprotocol/clientCapabilities")]
+    #[serde(rename = "io.modelcontextprotocol/clientCapabilities", default, deserialize_with = "object")]
     pub capabilities: Option<Capabilities>,
     #[serde(rename = "io.modelcontextprotocol/logLevel")]
     pub log: Option<LogLevel>,
@@ -72,9 +75,9 @@ pub(crate) struct Argument<'a> {
 }
 
 #[derive(Debug, Default, Deserialize)]
-pub(crate) struct Context {
-    #[serde(default)]
-    pub arguments: BTreeMap<String, String>,
+pub(crate) struct Context<'a> {
+    #[serde(borrow)]
+    pub arguments: Option<&'a RawValue>,
 }
 
 /// What a client wants to be told of (`subscriptions/listen`).
@@ -90,19 +93,33 @@ pub(crate) struct Filter {
 /// What a client can be asked.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Capabilities {
+    #[serde(default, deserialize_with = "object")]
     elicitation: Option<Elicitation>,
+    #[serde(default, deserialize_with = "object")]
     sampling: Option<Object>,
+    #[serde(default, deserialize_with = "object")]
     roots: Option<Object>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct Elicitation {
+    #[serde(default, deserialize_with = "object")]
     form: Option<Object>,
+    #[serde(default, deserialize_with = "object")]
     url: Option<Object>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct Object {}
+
+/// An object, or nothing. Left to itself serde would also take a list of the members in their order.
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let Some(raw) = Option::<&'de RawValue>::deserialize(deserializer)? else { return Ok(None) };
+    match raw.get().starts_with('{') {
+        true => serde_json::from_str(raw.get()).map(Some).map_err(D::Error::custom),
+        false => Err(D::Error::custom("what should be an object is none")),
+    }
+}
 
 impl Capabilities {
     /// What the client can be asked in this version: there is no elicitation before 2025-06-18, and none with

@@ -1,12 +1,11 @@
 //! A request of one of the methods that both eras have, from its parameters to its answer.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use certosa_house::{Ask, Call, CallError, List, RouteView, Typing, Way};
 use certosa_model::{Event, Kind as Offered, LogLevel, TraceParent};
 use certosa_syscall::Hearing;
 use certosa_syscall::guest::{Answer as CellAnswer, Askable, Outcome};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
@@ -82,6 +81,9 @@ impl Request<'_> {
             return self.invalid("tools/call needs \"name\"");
         };
         let arguments = self.params.arguments.map_or("{}", RawValue::get);
+        if !arguments.starts_with('{') {
+            return self.invalid("\"arguments\" is not an object");
+        }
         if let Err(mismatch) = self.check_headers(name, Some(arguments)) {
             return mismatch;
         }
@@ -96,9 +98,9 @@ impl Request<'_> {
             return mismatch;
         }
         let text = self.params.arguments.map_or("{}", RawValue::get);
-        let arguments = match serde_json::from_str::<BTreeMap<String, String>>(text) {
-            Ok(arguments) => arguments.into_iter().collect::<Vec<_>>(),
-            Err(why) => return self.invalid(&format!("the arguments of a prompt are strings: {why}")),
+        let arguments = match texts(text) {
+            Ok(arguments) => arguments,
+            Err(why) => return self.invalid(&format!("the arguments of a prompt: {why}")),
         };
         self.act(Ask::Prompt { name, arguments: &arguments }, text).await
     }
@@ -117,8 +119,11 @@ impl Request<'_> {
         let (Some(reference), Some(argument)) = (&self.params.reference, &self.params.argument) else {
             return self.invalid("completion/complete needs \"ref\" and \"argument\"");
         };
-        let context = self.params.context.as_ref().map(|context| context.arguments.clone()).unwrap_or_default();
-        let context: Vec<_> = context.into_iter().collect();
+        let context = self.params.context.as_ref().and_then(|context| context.arguments);
+        let context = match context.map_or(Ok(Vec::new()), |context| texts(context.get())) {
+            Ok(context) => context,
+            Err(why) => return self.invalid(&format!("the arguments of the context: {why}")),
+        };
         let typing = Typing { argument: &argument.name, value: &argument.value, context: &context };
         let ask = match (&*reference.kind, reference.name.as_deref(), reference.uri.as_deref()) {
             ("ref/prompt", Some(name), _) => Ask::CompletePrompt { name, typing },
@@ -250,6 +255,10 @@ impl Request<'_> {
 
     /// What the client brought along from the round before.
     fn resumed(&self, bound: &Bound<'_>) -> Result<Round, String> {
+        // An older client answers what it was asked in its session, and nothing else.
+        if self.version.is_legacy() {
+            return Ok(Round::default());
+        }
         let state = match self.params.request_state.as_deref().map(|text| self.face.seal.open(text, bound)) {
             Some(None) => return Err("this requestState was not given for this request, or is too old".to_owned()),
             state => state.flatten(),
@@ -322,7 +331,19 @@ impl Request<'_> {
     }
 }
 
+/// An object whose members are all texts.
+fn texts(object: &str) -> Result<Vec<(String, String)>, String> {
+    let value = certosa_house::parse_json(object).map_err(|error| error.to_string())?;
+    let Value::Object(members) = value else { return Err("they are not an object".to_owned()) };
+    let text = |(name, value): (String, Value)| match value {
+        Value::String(text) => Ok((name, text)),
+        _ => Err(format!("{name:?} is not one of strings")),
+    };
+    members.into_iter().map(text).collect()
+}
+
 /// What one round of a call takes from the round before.
+#[derive(Default)]
 struct Round {
     answers: Vec<CellAnswer>,
     state: Option<Vec<u8>>,

@@ -95,6 +95,10 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 
 impl<'a> Envelope<'a> {
     pub(crate) fn parse(text: &'a str) -> Result<Self, Malformed> {
+        // Left to itself serde would take a list for the members in their order.
+        if text.trim_start().starts_with('[') {
+            return Err(Malformed::NotRequest("a list where a message should be".to_owned(), None));
+        }
         let wire: Wire<'a> = serde_json::from_str(text).map_err(|error| match error.is_data() {
             true => Malformed::NotRequest(error.to_string(), None),
             false => Malformed::NotJson(error.to_string()),
@@ -200,6 +204,7 @@ mod tests {
         assert!(matches!(read(b" [1, {}]"), Ok(Body::Batch(parts)) if parts.len() == 2));
         for body in [
             "3",
+            r#"["2.0",7,"ping"]"#,
             "{}",
             r#"{"jsonrpc":"1.0","id":1,"method":"x"}"#,
             r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#,

@@ -95,7 +95,7 @@ impl Sessions {
         let now = Instant::now();
         let mut open = self.lock();
         if open.len() >= self.sessions_max {
-            open.retain(|_, session| now.duration_since(session.used) < self.idle_max);
+            open.retain(|_, session| now.duration_since(session.used) < self.idle_max || !session.running.is_empty());
         }
         if open.len() >= self.sessions_max {
             let idle = open.iter().filter(|(_, session)| session.running.is_empty());

@@ -62,7 +62,8 @@ impl Seal {
 impl Bound<'_> {
     fn bytes(&self) -> [u8; 71] {
         // A client may write the same arguments in another order or with other spaces in the next round.
-        let arguments = certosa_house::parse_json(self.arguments).unwrap_or_default().to_string();
+        let parsed = certosa_house::parse_json(self.arguments);
+        let arguments = parsed.map_or_else(|_| self.arguments.to_owned(), |arguments| arguments.to_string());
         let kind = self.kind.as_str();
         let parts = ["certosa request state", self.caller.as_str(), self.route, kind, self.name, &arguments];
         let digest = Digest::of_parts(parts.map(str::as_bytes)).to_string();

@@ -3,6 +3,7 @@ use clap_complete::Shell;
 
 use crate::args::Args;
 use crate::exit::Exit;
+use crate::output;
 
 /// Prints a completion script for a shell.
 ///
@@ -14,6 +15,8 @@ pub struct Completions {
 }
 
 pub fn run(args: &Completions) -> anyhow::Result<Exit> {
-    clap_complete::generate(args.shell, &mut Args::command(), "certosa", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Args::command(), "certosa", &mut script);
+    output::say(String::from_utf8_lossy(&script).trim_end());
     Ok(Exit::Done)
 }

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use certosa_gateway::Server;
@@ -21,23 +22,30 @@ pub struct Serve {
     house: HouseArgs,
 }
 
+/// A cell gives way at least every millisecond, so dropping all of them takes no longer than this.
+const DROP_MAX: Duration = Duration::from_secs(5);
+
 pub fn run(args: &Serve, format: Output) -> anyhow::Result<Exit> {
     raise_file_limit();
-    opening::runtime()?.block_on(async {
+    let runtime = opening::runtime()?;
+    let (house, finished) = runtime.block_on(async {
         let house = Arc::new(opening::open(opening::check(&args.house)?).await?);
         let traces = telemetry::start(&house)?;
         let face = Arc::new(Face::new(Arc::clone(&house)).context("no random numbers")?);
         let server = Server::bind(Arc::clone(&house), face).await?;
         announce(&house, &server, format);
         let finished = server.run(stop_signal()?).await;
-        house.close()?;
         traces.close().await;
-        if finished {
-            return Ok(Exit::Done);
-        }
-        output::complain("some calls did not finish within drainMsMax and were ended");
-        Ok(Exit::Ended)
-    })
+        anyhow::Ok((house, finished))
+    })?;
+    // Whatever is still running is dropped, and recorded as cancelled, before the log is closed.
+    runtime.shutdown_timeout(DROP_MAX);
+    house.close()?;
+    if finished {
+        return Ok(Exit::Done);
+    }
+    output::complain("some calls did not finish within drainMsMax and were ended");
+    Ok(Exit::Ended)
 }
 
 fn announce(house: &House, server: &Server, format: Output) {

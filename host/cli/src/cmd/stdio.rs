@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,7 +12,8 @@ use bytes::Bytes;
 use certosa_house::{House, Way};
 use certosa_mcp::{Answer, Code, Exchange, Face, Message, SESSION_HEADER, rpc_error};
 use certosa_policy::Caller;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Uri};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -42,7 +44,8 @@ pub struct Stdio {
 
     /// The address of a running house to pass messages on to.
     #[arg(long, value_name = "URL", conflicts_with_all = ["manifest", "state", "route", "caller"])]
-    url: Option<String>,
+    #[arg(value_parser = bridge::address)]
+    url: Option<Uri>,
 
     /// A certificate authority to trust for an https address, in PEM.
     #[arg(long, value_name = "FILE", requires = "url")]
@@ -52,7 +55,7 @@ pub struct Stdio {
 pub fn run(args: &Stdio) -> anyhow::Result<Exit> {
     opening::runtime()?.block_on(async {
         if let Some(url) = &args.url {
-            return bridge::run(url, args.ca.as_deref()).await;
+            return bridge::run(url.clone(), args.ca.as_deref()).await;
         }
         let house = Arc::new(opening::open(opening::check(&args.house)?).await?);
         house.warnings().iter().for_each(|warning| crate::output::complain(&format!("warning: {warning}")));
@@ -73,6 +76,7 @@ struct Client {
     /// The session that names itself in every message, once there is one.
     headers: HeaderMap,
     output: mpsc::Sender<Bytes>,
+    writer: JoinHandle<()>,
     tasks: JoinSet<()>,
     /// Requests that are being answered, by the text of their ids.
     running: HashMap<String, AbortHandle>,
@@ -81,13 +85,14 @@ struct Client {
 impl Client {
     fn new(house: Arc<House>, who: &Who) -> anyhow::Result<Self> {
         let face = Arc::new(Face::new(Arc::clone(&house)).context("no random numbers")?);
-        let (output, _) = lines::write();
+        let (output, writer) = lines::write();
         Ok(Self {
             face,
             caller: Arc::new(who.caller()?),
             route: who.route(&house)?.plan().path.as_str().into(),
             headers: HeaderMap::new(),
             output,
+            writer,
             tasks: JoinSet::new(),
             running: HashMap::new(),
             house,
@@ -98,7 +103,10 @@ impl Client {
     async fn serve(mut self) -> bool {
         let limits = *self.house.limits();
         let mut input = lines::read(limits.request_bytes_max);
-        while let Some(line) = input.recv().await {
+        let mut told = std::pin::pin!(told_to_stop());
+        loop {
+            let line = tokio::select! { line = input.recv() => line, () = told.as_mut() => None };
+            let Some(line) = line else { break };
             match line {
                 Line::Text(text) => self.take(text).await,
                 Line::TooLong => {
@@ -111,6 +119,9 @@ impl Client {
         let rest = async { while self.tasks.join_next().await.is_some() {} };
         let finished = tokio::time::timeout(Duration::from_millis(limits.drain_ms_max.into()), rest).await.is_ok();
         self.tasks.shutdown().await;
+        // What was answered is also written before the process ends.
+        drop(self.output);
+        let _written = tokio::task::spawn_blocking(move || self.writer.join()).await;
         finished
     }
 
@@ -159,6 +170,16 @@ impl Client {
     fn message(&self, body: Bytes) -> Message {
         let (caller, route, headers) = (Arc::clone(&self.caller), self.route.clone(), self.headers.clone());
         Message { caller, way: Way::Stdio, route, headers, body }
+    }
+}
+
+/// Comes back at SIGTERM or SIGINT. A system that has no such signals never sends one.
+async fn told_to_stop() {
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        }
+        _ => std::future::pending().await,
     }
 }
 

@@ -76,7 +76,9 @@ pub fn run(args: &Tail, format: Output) -> anyhow::Result<Exit> {
     })?;
     let mut reader = BufReader::new(file);
     for line in past(args, &mut reader)? {
-        show(&line, format);
+        if !show(&line, format) {
+            return Ok(Exit::Done);
+        }
     }
     if args.no_follow {
         return Ok(Exit::Done);
@@ -88,8 +90,8 @@ pub fn run(args: &Tail, format: Output) -> anyhow::Result<Exit> {
             0 => thread::sleep(LOOK),
             _ if !line.ends_with('\n') => {}
             _ => {
-                if args.wants(&line) {
-                    show(line.trim_end(), format);
+                if args.wants(&line) && !show(line.trim_end(), format) {
+                    return Ok(Exit::Done);
                 }
                 line.clear();
             }
@@ -129,10 +131,11 @@ impl Tail {
     }
 }
 
-fn show(line: &str, format: Output) {
+/// Shows a call and says whether anybody reads it.
+fn show(line: &str, format: Output) -> bool {
     let record = match (format, serde_json::from_str::<Record<'_>>(line)) {
         (Output::Text, Ok(record)) => record,
-        _ => return output::say(line),
+        _ => return output::say_if_heard(line),
     };
     let is_good = matches!(record.outcome, "done" | "input-required");
     let time = record.time.get(11..23).unwrap_or(record.time);
@@ -147,8 +150,8 @@ fn show(line: &str, format: Output) {
         (false, true) => "✗ ",
         (false, false) => "! ",
     };
-    output::say(&format!(
+    output::say_if_heard(&format!(
         "{time}  {mark}{:<14}  {name:<28}  {took:>10}  {cpu:>4} ms cpu  {memory:>6} KiB  {caller} ({way}){reason}",
         record.outcome
-    ));
+    ))
 }
