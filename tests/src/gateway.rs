@@ -140,6 +140,7 @@ fn bodies_that_are_no_requests_are_refused() {
         ("{", -32700),
         ("\u{0}", -32700),
         ("[]", -32600),
+        (r#"["2.0",1,"tools/list"]"#, -32600),
         (r#"[{"jsonrpc":"2.0","id":1,"method":"tools/list"}]"#, -32600),
         (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"tools/list"}"#, -32600),
         (r#"{"jsonrpc":"2.0","id":null,"method":"tools/list"}"#, -32600),

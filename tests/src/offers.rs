@@ -51,6 +51,12 @@ fn a_prompt_gets_its_arguments_and_no_others() {
         assert_eq!(response.error(), (400, -32602), "{name}");
         assert!(response.last()["error"]["message"].as_str().unwrap().contains(why), "{response:?}");
     }
+    // A key that is there twice means two things to two readers.
+    let (headers, body) =
+        house.modern_parts("prompts/get", json!({"name": "hello_welcome", "arguments": {"name": "A"}}));
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let twice = body.replace(r#"{"name":"A"}"#, r#"{"name":"A","name":"B"}"#);
+    assert_eq!(house.http("POST", "/mcp", &headers, &twice).error(), (400, -32602), "{twice}");
     let broken = get("probe_panicking", json!({}));
     assert_eq!(broken.error(), (400, -32603));
     assert_eq!(broken.last()["error"]["data"]["certosa/refusal"]["fault"], "bundle");
@@ -167,6 +173,11 @@ fn capabilities_say_what_there_is() {
     assert!(all["prompts"].is_object() && all["completions"].is_object());
     let house = House::of(&["jq"], "");
     let tools = house.modern("server/discover", json!({})).last()["result"]["capabilities"].clone();
+    // What a route does not grant is not announced either.
+    let body = r#"listen = "127.0.0.1:0", bundles = [(name = "hello", file = "hello.wasm")],
+        routes = [(path = "/mcp", tools = ["bundle/hello/greet"], callers = ["anonymous/loopback"])]"#;
+    let denied = House::start(body).modern("server/discover", json!({})).last()["result"]["capabilities"].clone();
+    assert!(denied.get("prompts").is_none() && denied.get("resources").is_none(), "{denied}");
     assert!(
         tools["tools"].is_object() && tools.get("prompts").is_none() && tools.get("completions").is_none(),
         "{tools}"

@@ -120,6 +120,17 @@ fn a_question_can_be_taken_back() {
     assert_eq!(reply(&house, &session, &form["id"], Ok(json!({}))), 400, "nobody waits for it any more");
 }
 
+/// Only what was asked in the session is an answer there; what comes with the request is not.
+#[test]
+fn an_older_client_cannot_answer_before_it_is_asked() {
+    let house = House::of(&["hello"], "");
+    let session = house.session_of("2025-11-25", json!({"elicitation": {}}));
+    let answer = json!({"name": {"action": "accept", "content": {"name": "Mallory"}}});
+    let call = json!({"name": "hello_introduce", "arguments": {}, "inputResponses": answer});
+    let mut events = Events::in_session(&house, &session, "tools/call", &call);
+    assert_eq!(events.next().unwrap()["method"], "elicitation/create");
+}
+
 #[test]
 fn a_house_that_closes_waits_for_no_answer() {
     let mut house = House::of(&["probe"], "");

@@ -86,6 +86,11 @@ fn tail_shows_calls_as_they_come() {
     assert!(line.contains("hello_echo"), "{line}");
     child.kill().unwrap();
     child.wait().unwrap();
+    // Whoever stops reading ends it.
+    let mut child = certosa(&["tail"]).current_dir(house.folder.dir.path()).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    house.call("hello_echo", json!({"text": "x"}));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
     let nowhere = Folder::new("").run(&["tail", "--no-follow"]);
     assert_eq!(nowhere.code, 6);
     assert!(nowhere.stderr.contains("has a house been opened"), "{nowhere:?}");

@@ -220,6 +220,19 @@ fn the_bridge_survives_what_clients_do() {
     assert_eq!(client.end(), Some(0));
 }
 
+/// A client that ends the process instead of its input leaves no call without a record.
+#[test]
+fn a_signal_ends_it_as_the_end_of_input_does() {
+    let mut client =
+        Client::start(Folder::new(&format!("{}, limits = (drainMsMax = 100)", bundles(&["probe"], ""))), &[]);
+    client.send(&modern(1, "tools/call", json!({"name": "probe_sleep", "arguments": {"ms": 20_000}})));
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let id = client.child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert_eq!(client.child.wait().unwrap().code(), Some(5));
+    assert_eq!(client.folder.records()[0]["outcome"], "cancelled");
+}
+
 /// A house that is started anew knows no sessions; the client behind the bridge need not notice.
 #[test]
 fn a_session_is_opened_again_for_a_house_that_was_restarted() {

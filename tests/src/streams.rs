@@ -61,6 +61,25 @@ fn a_bundle_announces_only_what_is_its_own() {
     assert_eq!(house.records(2)[1]["events_dropped"], 136);
 }
 
+/// What a cell said that broke off has come to nothing, and only the bundle that is shown speaks for an address.
+#[test]
+fn nobody_announces_by_breaking_off_or_from_behind() {
+    let house = House::of(&["probe"], "");
+    let (mut events, _) = listen(&house, json!({"resourceSubscriptions": ["probe://numbers/1"]}));
+    house.call("probe_touch_and_panic", json!({"uri": "probe://numbers/1"}));
+    assert!(events.is_quiet(QUIET));
+
+    let two = r#"(name = "first", file = "probe.wasm"), (name = "second", file = "probe.wasm")"#;
+    let route =
+        r#"(path = "/mcp", tools = ["bundle/**"], resources = ["bundle/**"], callers = ["anonymous/loopback"])"#;
+    let house = House::start(&format!(r#"listen = "127.0.0.1:0", bundles = [{two}], routes = [{route}]"#));
+    let (mut events, _) = listen(&house, json!({"resourceSubscriptions": ["probe://numbers/1"]}));
+    house.call("second_touch", json!({"uri": "probe://numbers/1"}));
+    assert!(events.is_quiet(QUIET), "the second one's address is hidden by the first one's");
+    house.call("first_touch", json!({"uri": "probe://numbers/1"}));
+    assert_eq!(events.next().unwrap()["params"]["uri"], "probe://numbers/1");
+}
+
 /// What a caller may not see does not reach them as news either.
 #[test]
 fn who_may_not_see_is_not_told() {
@@ -146,6 +165,12 @@ fn batches_belong_to_one_version() {
     assert_eq!(answers[1]["result"]["content"][0]["text"], "Hello, Ana!");
     assert_eq!((&answers[2]["error"]["code"], &answers[3]["error"]["code"]), (&json!(-32600), &json!(-32601)));
     assert_eq!(send(&old, &json!([note, note])).status, 202);
+    let opening =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-03-26"}});
+    let listed = json!(["2.0", 7, "ping"]);
+    for answer in send(&old, &json!([opening, listed])).last().as_array().unwrap() {
+        assert_eq!(answer["error"]["code"], -32600, "{answer}");
+    }
     let many = |count: u32| Value::from((0..count).map(ping).collect::<Vec<_>>());
     assert_eq!(send(&old, &many(32)).last().as_array().unwrap().len(), 32);
     for bad in [many(33), many(0)] {

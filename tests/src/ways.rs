@@ -115,6 +115,21 @@ fn every_call_leaves_a_record() {
     assert!(!records.iter().any(|line| line.to_string().contains("Ana")), "arguments and results are not recorded");
 }
 
+/// A call that the house had to end when it closed is on record, too.
+#[test]
+fn calls_that_are_cut_off_are_recorded() {
+    let mut house = House::start(&format!("{}, limits = (drainMsMax = 100)", bundles(&["probe"], "")));
+    let (headers, body) = house.modern_parts("tools/call", json!({"name": "probe_sleep", "arguments": {"ms": 20_000}}));
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut stream = house.connect();
+    std::io::Write::write_all(&mut stream, house.request("POST", "/mcp", &headers, &body).as_bytes()).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    house.signal("-TERM");
+    assert_eq!(house.child.wait().unwrap().code(), Some(5));
+    let records = house.folder.records();
+    assert_eq!((records.len(), &records[0]["outcome"]), (1, &json!("cancelled")), "{records:?}");
+}
+
 #[test]
 fn no_record_no_call() {
     // /dev/full takes no byte, as a full disk does.

@@ -228,7 +228,7 @@ impl Tool for lie {
 certosa_sdk::bundle!(
     tools: [
         spin, compute, sleep, hoard, recurse, flood, crumbs, chatter, steps, panic, exit, count, reach, ask, lie,
-        offers::touch, offers::touch_many, offers::announce, offers::ask_all,
+        offers::touch, offers::touch_many, offers::touch_and_panic, offers::announce, offers::ask_all,
     ],
     prompts: [offers::asking, offers::picky, offers::panicking],
     resources: [offers::secret, offers::numbers, offers::tree],

@@ -17,6 +17,17 @@ pub fn touch(
     "touched".to_owned()
 }
 
+/// Says that a resource has changed, and then breaks off.
+#[tool]
+pub fn touch_and_panic(
+    call: &Call,
+    /// Its address.
+    uri: String,
+) -> String {
+    call.resource_updated(&uri);
+    panic!("the probe panics on purpose")
+}
+
 /// Says that all lists have changed.
 #[tool]
 pub fn announce(call: &Call) -> String {

@@ -123,12 +123,13 @@ impl Sender {
 impl HttpClient for Sender {
     async fn send_bytes(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, HttpError> {
         let client = self.client.clone();
-        let sent = self.runtime.spawn(async move {
+        let sent = async move {
             let response = client.request(request.map(Full::new)).await?;
             let (head, body) = response.into_parts();
             let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await?.to_bytes();
             Ok::<_, HttpError>(http::Response::from_parts(head, body))
-        });
-        tokio::time::timeout(SEND_MAX, sent).await??
+        };
+        // The clock, too, is the one of our runtime.
+        self.runtime.spawn(async move { tokio::time::timeout(SEND_MAX, sent).await? }).await?
     }
 }
