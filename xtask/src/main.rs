@@ -28,6 +28,7 @@ Point an MCP client at it:
                                        url = "http://127.0.0.1:8787/mcp"
   Cursor        ~/.cursor/mcp.json:    {"mcpServers": {"certosa": {"url": "http://127.0.0.1:8787/mcp"}}}
   VS Code       .vscode/mcp.json:      {"servers": {"certosa": {"type": "http", "url": "http://127.0.0.1:8787/mcp"}}}
+  others        the README lists them, and `certosa stdio` serves those that start processes
 
 or call a tool by hand:
 

@@ -71,7 +71,10 @@ fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
     loop {
         let available = input.fill_buf()?;
         match available.iter().position(|byte| *byte == b'\n') {
-            Some(end) => return Ok(input.consume(end + 1)),
+            Some(end) => {
+                input.consume(end + 1);
+                return Ok(());
+            }
             None if available.is_empty() => return Ok(()),
             None => {
                 let length = available.len();
