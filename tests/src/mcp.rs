@@ -107,6 +107,20 @@ fn headers_and_body_have_to_agree() {
     assert_eq!(encoded.status, 200);
 }
 
+/// A header of one era and a body of the other deceive whoever believes the header.
+#[test]
+fn an_era_cannot_be_claimed_in_the_header_alone() {
+    let house = House::of(&["hello"], "");
+    let session = house.session("2025-11-25");
+    let (mut headers, body) =
+        house.modern_parts("tools/call", json!({"name": "hello_greet", "arguments": {"name": "A"}}));
+    headers[2].1 = "2025-11-25".into();
+    headers[3].1 = "tools/list".into();
+    headers.push(("Mcp-Session-Id", session));
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(house.http("POST", "/mcp", &headers, &body).error(), (400, -32020));
+}
+
 #[test]
 fn unsupported_versions_are_named() {
     let house = House::of(&["hello"], "");

@@ -195,14 +195,16 @@ fn a_collision_hides_the_later_one() {
     let two = r#"(name = "a", file = "hello.wasm"), (name = "b", file = "hello.wasm")"#;
     let route = r#"(path = "/mcp", tools = ["bundle/**"], resources = ["bundle/**"],
         callers = ["anonymous/loopback"], toolNames = bare)"#;
-    let house = House::start(&format!(r#"listen = "127.0.0.1:0", bundles = [{two}], routes = [{route}]"#));
+    let body = format!(r#"listen = "127.0.0.1:0", bundles = [{two}], routes = [{route}]"#);
+    let house = House::start(&body);
     assert_eq!(names(&house, "tools/list", "tools", "name"), ["echo", "greet", "introduce"]);
     assert_eq!(text(&house.call("greet", json!({"name": "Ana"}))), "Hello, Ana!");
     assert_eq!(house.records(1)[0]["bundle"], "a");
     let ready: Value = serde_json::from_str(&house.http("GET", "/ready", &[], "").body).unwrap();
-    let warnings: Vec<_> = ready["house"]["warnings"].as_array().unwrap().iter().map(ToString::to_string).collect();
-    assert_eq!(warnings.len(), 5, "three tools, a resource and a template: {warnings:#?}");
-    assert!(warnings.iter().any(|warning| warning.contains("bundle/a/greet hides bundle/b/greet")), "{warnings:#?}");
+    assert_eq!(ready["house"]["warnings"], 5, "three tools, a resource and a template");
+    let checked = Folder::new(&body).run(&["check"]);
+    assert_eq!(checked.code, 3);
+    assert!(checked.stderr.contains("bundle/a/greet hides bundle/b/greet"), "{checked:?}");
 }
 
 /// A bundle that cannot be listed is left out; the others answer.
@@ -216,8 +218,11 @@ fn one_bundle_that_fails_to_list_does_not_spoil_the_rest() {
     assert!(names(&house, "tools/list", "tools", "name").contains(&"hello_greet".to_owned()));
     assert_eq!(house.modern("tools/call", json!({"name": "small_greet", "arguments": {}})).error(), (400, -32602));
     let ready: Value = serde_json::from_str(&house.http("GET", "/ready", &[], "").body).unwrap();
-    let warning = ready["house"]["warnings"][0].as_str().unwrap();
-    assert!(warning.contains("small offers nothing") && warning.contains("memoryMibMax = 1"), "{warning}");
-    assert_eq!(ready["ready"], true);
-    assert_eq!(Folder::new(&body).run(&["check"]).code, 3, "who checks is told that it is wrong");
+    assert_eq!((&ready["ready"], &ready["house"]["warnings"]), (&json!(true), &json!(1)));
+    let checked = Folder::new(&body).run(&["check"]);
+    assert_eq!(checked.code, 3, "who checks is told that it is wrong");
+    assert!(
+        checked.stderr.contains("small offers nothing") && checked.stderr.contains("memoryMibMax = 1"),
+        "{checked:?}"
+    );
 }

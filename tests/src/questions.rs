@@ -131,6 +131,19 @@ fn an_older_client_cannot_answer_before_it_is_asked() {
     assert_eq!(events.next().unwrap()["method"], "elicitation/create");
 }
 
+/// A client that goes away has no more questions to answer, and nothing is kept for it.
+#[test]
+fn who_goes_away_is_not_waited_for() {
+    let house = House::of(&["probe"], "");
+    let session = house.session_of("2025-11-25", json!({"elicitation": {}}));
+    let call = json!({"name": "probe_ask", "arguments": {}});
+    let mut events = Events::in_session(&house, &session, "tools/call", &call);
+    let form = events.next().unwrap();
+    drop(events);
+    std::thread::sleep(Duration::from_millis(1000));
+    assert_eq!(reply(&house, &session, &form["id"], Ok(json!({}))), 400, "nobody waits for it any more");
+}
+
 #[test]
 fn a_house_that_closes_waits_for_no_answer() {
     let mut house = House::of(&["probe"], "");

@@ -54,6 +54,20 @@ fn metrics_count_calls_and_nothing_that_callers_made_up() {
     drop(session);
 }
 
+/// A header's value that is no plain text (MCP 2026-07-28).
+fn base64(text: &str) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut encoded = String::new();
+    for chunk in text.as_bytes().chunks(3) {
+        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for index in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * index)) as usize & 63];
+            encoded.push(if index <= chunk.len() { char::from(digit) } else { '=' });
+        }
+    }
+    format!("=?base64?{encoded}?=")
+}
+
 #[test]
 fn tail_shows_calls_as_they_come() {
     let house = House::of(&["hello", "probe"], "");
@@ -71,6 +85,18 @@ fn tail_shows_calls_as_they_come() {
     assert_eq!(run(&["--failed"]).stdout.lines().count(), 1);
     assert_eq!(run(&["-n", "1"]).stdout.lines().count(), 1);
     assert_eq!(run(&["--bundle", "probe"]).stdout, "");
+    let forged = "x\n12:00:00.000  done  admin_everything\u{1b}[31m";
+    let call = json!({"name": forged, "arguments": {}});
+    let (mut headers, body) = house.modern_parts("tools/call", call);
+    let name = base64(forged);
+    headers.iter_mut().filter(|header| header.0 == "Mcp-Name").for_each(|header| header.1 = name.clone());
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(house.http("POST", "/mcp", &headers, &body).error(), (400, -32602));
+    house.records(3);
+    let last = run(&["-n", "1"]).stdout;
+    assert!(last.lines().count() == 1 && last.contains("\\n12:00") && !last.contains('\u{1b}'), "{last:?}");
+    house.call("hello_greet", json!({}));
+    house.records(4);
     let json = run(&["-o", "json", "-n", "1"]).stdout;
     assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["outcome"], "refused");
 

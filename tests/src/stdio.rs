@@ -190,13 +190,16 @@ fn bad_lines_are_answered_and_survived() {
         ("[]", -32600),
         ("3", -32600),
         (r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#, -32600),
-        (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, -32600),
         (&"x".repeat(3000), -32600),
     ] {
         client.send_line(line);
         assert_eq!(client.next()["error"]["code"], code, "{line}");
     }
     client.send_line("");
+    // Nobody is answered who did not ask.
+    client.send_line(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
+    client.send_line(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+    client.send_line(r#"{"jsonrpc":"2.0","method":"notifications/x","params":{"name":3}}"#);
     let answer = client.ask(&modern(1, "tools/list", json!({})));
     assert_eq!(answer["result"]["tools"].as_array().unwrap().len(), 3);
     assert_eq!(client.end(), Some(0));
@@ -225,6 +228,7 @@ fn the_bridge_survives_what_clients_do() {
 fn a_signal_ends_it_as_the_end_of_input_does() {
     let mut client =
         Client::start(Folder::new(&format!("{}, limits = (drainMsMax = 100)", bundles(&["probe"], ""))), &[]);
+    client.ask(&modern(0, "server/discover", json!({})));
     client.send(&modern(1, "tools/call", json!({"name": "probe_sleep", "arguments": {"ms": 20_000}})));
     std::thread::sleep(std::time::Duration::from_millis(500));
     let id = client.child.id().to_string();
@@ -247,6 +251,20 @@ fn a_session_is_opened_again_for_a_house_that_was_restarted() {
     let _house = House::start(&bundles(&["hello"], "").replace("127.0.0.1:0", &address));
     assert_eq!(text(&client.ask(&greet)["result"]), "Hello, Ana!");
     assert_eq!(client.end(), Some(0));
+}
+
+/// A client that reads nothing cannot keep the process.
+#[test]
+fn it_ends_without_a_reader() {
+    let mut client = Client::of(&["hello"]);
+    let text = "x".repeat(100_000);
+    for id in 0..40 {
+        client.send(&modern(id, "tools/call", json!({"name": "hello_echo", "arguments": {"text": text}})));
+    }
+    drop(client.input.take());
+    let started = std::time::Instant::now();
+    assert!(client.child.wait().unwrap().code().is_some());
+    assert!(started.elapsed() < std::time::Duration::from_secs(40));
 }
 
 #[test]

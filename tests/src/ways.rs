@@ -70,11 +70,13 @@ fn callers_are_told_apart() {
     // Over HTTP everybody is anonymous: the other route shows nothing and calls nothing.
     let (headers, body) = house.modern_parts("tools/list", json!({}));
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let listed = house.http("POST", "/ana", &headers, &body).last();
-    assert_eq!(listed["result"]["tools"], json!([]));
-    let (headers, body) = house.modern_parts("tools/call", json!({"name": "hello_echo", "arguments": {"text": "x"}}));
-    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    assert_eq!(house.http("POST", "/ana", &headers, &body).error(), (400, -32602));
+    let (ana, nowhere) = (house.http("POST", "/ana", &headers, &body), house.http("POST", "/nobody", &headers, &body));
+    assert_eq!((ana.status, &ana.body), (404, &nowhere.body), "a route for others looks as if it were not there");
+    let session = house.session("2025-11-25");
+    for method in ["GET", "DELETE", "PUT"] {
+        let headers = [("Mcp-Session-Id", session.as_str())];
+        assert_eq!(house.http(method, "/ana", &headers, "").status, 404, "{method}");
+    }
 }
 
 #[test]

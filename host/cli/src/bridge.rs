@@ -115,7 +115,7 @@ pub async fn run(url: Uri, ca: Option<&Path>) -> anyhow::Result<Exit> {
     stream.into_iter().for_each(|stream| stream.abort());
     bridge.end().await;
     drop(bridge);
-    let _written = tokio::task::spawn_blocking(move || writer.join()).await;
+    lines::written(writer).await;
     Ok(Exit::Done)
 }
 
@@ -249,7 +249,8 @@ impl Bridge {
     async fn end(&self) {
         let headers = self.locked().clone();
         if !headers.is_empty() {
-            let _it_ends_by_itself_too = self.request(Method::DELETE, headers, Bytes::new()).await;
+            let deleted = self.request(Method::DELETE, headers, Bytes::new());
+            let _it_ends_by_itself_too = tokio::time::timeout(AGAIN, deleted).await;
         }
     }
 
@@ -346,7 +347,7 @@ impl Bridge {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             let response = self.request(Method::POST, headers, message.to_string().into()).await?;
             let page: Value = serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?;
-            let result = page.get("result").cloned().unwrap_or_default();
+            let Some(result) = page.get("result").cloned() else { bail!("the list of tools cannot be had: {page}") };
             for tool in result.get("tools").and_then(Value::as_array).into_iter().flatten() {
                 if let (Some(name), Some(schema)) = (tool.get("name").and_then(Value::as_str), tool.get("inputSchema"))
                 {

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read as _, Write as _};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -24,6 +25,10 @@ pub struct Peek<'a> {
     pub method: Option<std::borrow::Cow<'a, str>>,
     #[serde(borrow, default)]
     pub params: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
@@ -33,6 +38,9 @@ struct Cancelled<'a> {
     request_id: Option<&'a RawValue>,
 }
 
+/// How long a reader may take for what is left at the end.
+const WRITE_MAX: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(2);
 /// Lines that wait to be read or written.
 const LINES_MAX: usize = 64;
 
@@ -99,6 +107,14 @@ pub fn write() -> (mpsc::Sender<Bytes>, thread::JoinHandle<()>) {
     (sender, thread)
 }
 
+/// Waits until everything was written, or until it is clear that nobody reads it.
+pub async fn written(writer: thread::JoinHandle<()>) {
+    let until = Instant::now() + WRITE_MAX;
+    while !writer.is_finished() && Instant::now() < until {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 /// A line break in JSON can only stand between tokens, where a space means the same.
 fn in_one_line(text: &[u8]) -> Vec<u8> {
     let space = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
@@ -114,6 +130,14 @@ impl<'a> Peek<'a> {
 
     pub fn is(&self, method: &str) -> bool {
         self.method.as_deref() == Some(method)
+    }
+
+    /// Whether something comes back for it: not for notifications, and not for answers to questions.
+    pub fn is_answered(&self) -> bool {
+        match (&self.method, self.id) {
+            (Some(_), id) => id.is_some(),
+            (None, id) => id.is_none() || !(self.result.is_some() || self.error.is_some()),
+        }
     }
 
     /// The id of the request that this message takes back.

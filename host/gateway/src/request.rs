@@ -55,11 +55,13 @@ async fn handle(front: &Arc<Front>, request: Request<Incoming>) -> Result<Respon
         "/metrics" => return respond::metrics(&head.method, front),
         _ => {}
     }
-    if front.house.route(path).is_none() {
+    let route = front.house.route(path).ok_or(Refusal::NoRoute)?;
+
+    // A route for others looks as if it were not there.
+    let caller = identify(front);
+    if !certosa_policy::admits(route.plan(), &caller) {
         return Err(Refusal::NoRoute);
     }
-
-    let caller = identify(front);
     let message = |body| Message { caller, way: Way::Http, route: path.into(), headers: head.headers.clone(), body };
     match head.method {
         Method::POST => {

@@ -33,8 +33,8 @@ pub(crate) enum Refusal {
 /// A response's body.
 pub(crate) struct Body {
     content: Content,
-    /// Says that the response is not through yet.
-    _active: Option<Active>,
+    /// Says that the response is not through yet, on connections where that is counted.
+    active: Option<Active>,
 }
 
 /// All at once, or as it comes up.
@@ -194,12 +194,12 @@ pub(crate) fn streaming(stream: Stream) -> Response<Body> {
 
 impl Body {
     fn of(content: Content) -> Self {
-        Self { content, _active: None }
+        Self { content, active: None }
     }
 
     /// Keeps `active` until the body is through or dropped.
     pub(crate) fn holding(self, active: Active) -> Self {
-        Self { _active: Some(active), ..self }
+        Self { active: Some(active.answered()), ..self }
     }
 }
 
@@ -208,7 +208,9 @@ impl http_body::Body for Body {
     type Error = std::convert::Infallible;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match &mut self.get_mut().content {
+        let body = self.get_mut();
+        body.active.iter().for_each(Active::taken);
+        match &mut body.content {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Stream(stream) => stream.poll(context).map(|frame| frame.map(|bytes| Ok(Frame::data(bytes)))),
         }

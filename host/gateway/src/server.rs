@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use certosa_house::House;
 use certosa_mcp::Face;
@@ -48,9 +48,11 @@ const HEADERS_MAX: usize = 64;
 /// What is buffered of the headers before they are too large; one more read may come on top.
 const HEADER_BYTES_MAX: usize = 16 << 10;
 /// Requests of one HTTP/2 connection that are answered at the same time.
-const STREAMS_MAX: u32 = 128;
+const STREAMS_MAX: u32 = 64;
 /// How long an HTTP/2 connection may be idle; one of HTTP/1.1 may be for as long as headers may take.
 const IDLE: Duration = Duration::from_secs(60);
+/// How often an HTTP/2 connection is looked at.
+const LOOK: Duration = Duration::from_secs(5);
 const PING: Duration = Duration::from_secs(20);
 /// After an error of `accept` (mostly: no file descriptors left) wait a little instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -181,13 +183,12 @@ impl Connection {
     async fn http2<I: Read + Write + Unpin + Send + 'static>(self, stream: I) {
         let Self { front, watcher } = self;
         // This kind of connection says itself that it is at work, and sees by itself that the house closes.
-        drop(watcher);
         let _working = Arc::clone(&front.working);
-        let (active, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let (ours, running, count) = (Arc::clone(&front), Arc::clone(&active), Arc::clone(&asked));
+        drop(watcher);
+        let life = Arc::new(Life::default());
+        let (ours, seen) = (Arc::clone(&front), Arc::clone(&life));
         let service = service_fn(move |request| {
-            count.fetch_add(1, Ordering::AcqRel);
-            let (front, active) = (Arc::clone(&ours), Active::new(&running));
+            let (front, active) = (Arc::clone(&ours), Active::new(&seen));
             async move {
                 let response = answer(front, request).await;
                 response.map(|response| response.map(|body| body.holding(active)))
@@ -197,18 +198,18 @@ impl Connection {
         let mut connection = std::pin::pin!(connection);
         let mut closed = std::pin::pin!(front.face.closed());
         let mut is_closed = false;
+        let mut still = Still::new(&life);
         let ended = loop {
-            let before = asked.load(Ordering::Acquire);
             tokio::select! {
                 ended = connection.as_mut() => break ended,
                 () = closed.as_mut(), if !is_closed => {
                     is_closed = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                () = tokio::time::sleep(IDLE) => {
-                    if active.load(Ordering::Acquire) == 0 && asked.load(Ordering::Acquire) == before {
-                        connection.as_mut().graceful_shutdown();
-                    }
+                () = tokio::time::sleep(LOOK) => match still.look(&life) {
+                    Some(StillFor::Unread) => return tracing::debug!("a connection ended: its answers were not read"),
+                    Some(StillFor::Idle) => connection.as_mut().graceful_shutdown(),
+                    None => {}
                 }
             }
         };
@@ -233,18 +234,84 @@ fn http2_builder(limits: &HouseLimits) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// A request that is being answered: it is counted until its response is through.
-pub(crate) struct Active(Arc<AtomicUsize>);
+/// What goes on on an HTTP/2 connection.
+#[derive(Default)]
+struct Life {
+    /// Requests that are being answered, until their responses are through.
+    active: AtomicUsize,
+    /// Responses that are there and not through.
+    bodies: AtomicUsize,
+    /// Requests that came and frames of responses that were taken.
+    moves: AtomicUsize,
+}
+
+/// A request that is being answered, until its response is through.
+pub(crate) struct Active {
+    life: Arc<Life>,
+    has_body: bool,
+}
+
+/// Since when nothing has moved.
+struct Still {
+    moves: usize,
+    since: Instant,
+}
+
+enum StillFor {
+    /// There are answers, and the client takes nothing of them.
+    Unread,
+    /// There is nothing to do.
+    Idle,
+}
 
 impl Active {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(count))
+    fn new(life: &Arc<Life>) -> Self {
+        life.active.fetch_add(1, Ordering::AcqRel);
+        life.moves.fetch_add(1, Ordering::AcqRel);
+        Self { life: Arc::clone(life), has_body: false }
+    }
+
+    /// Says that the response is there.
+    pub(crate) fn answered(mut self) -> Self {
+        self.life.bodies.fetch_add(1, Ordering::AcqRel);
+        self.has_body = true;
+        self
+    }
+
+    /// Says that a frame of the response was taken.
+    pub(crate) fn taken(&self) {
+        self.life.moves.fetch_add(1, Ordering::AcqRel);
     }
 }
 
 impl Drop for Active {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.life.active.fetch_sub(1, Ordering::AcqRel);
+        self.life.bodies.fetch_sub(usize::from(self.has_body), Ordering::AcqRel);
+        self.life.moves.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+impl Still {
+    fn new(life: &Life) -> Self {
+        Self { moves: life.moves.load(Ordering::Acquire), since: Instant::now() }
+    }
+
+    fn look(&mut self, life: &Life) -> Option<StillFor> {
+        let moves = life.moves.load(Ordering::Acquire);
+        if moves != self.moves {
+            *self = Self { moves, since: Instant::now() };
+        }
+        let time = self.since.elapsed();
+        // Open streams say something every 15 s, so silence means that nobody reads.
+        if life.bodies.load(Ordering::Acquire) > 0 && time >= UNREAD_MAX {
+            return Some(StillFor::Unread);
+        }
+        match life.active.load(Ordering::Acquire) == 0 && time >= IDLE {
+            // What was answered before is buffered, and keeps the connection from ending by itself.
+            true if time >= IDLE + UNREAD_MAX => Some(StillFor::Unread),
+            true => Some(StillFor::Idle),
+            false => None,
+        }
     }
 }

@@ -2,8 +2,6 @@
 //! "Server-sent events") if something comes before it.
 
 use std::collections::VecDeque;
-use std::future::Future as _;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -35,7 +33,7 @@ pub(crate) async fn exchange(front: &Front, mut exchange: Exchange) -> Response<
     if exchange.outlives_client {
         return detached(exchange, Arc::clone(&front.working)).await;
     }
-    match step(&mut exchange).await {
+    match exchange.step().await {
         (early, Some(answer)) if early.is_empty() => reply(answer),
         first => {
             let (sender, frames) = mpsc::channel(FRAMES_MAX);
@@ -50,7 +48,7 @@ async fn detached(mut exchange: Exchange, working: Arc<()>) -> Response<Body> {
     let (plain, is_plain) = oneshot::channel();
     let (sender, frames) = mpsc::channel(FRAMES_MAX);
     tokio::spawn(async move {
-        match step(&mut exchange).await {
+        match exchange.step().await {
             (early, Some(answer)) if early.is_empty() => drop(plain.send(answer)),
             first => {
                 drop(plain);
@@ -68,47 +66,50 @@ async fn detached(mut exchange: Exchange, working: Arc<()>) -> Response<Body> {
 /// What an exchange brought up, and its answer if that was the end.
 type Step = (VecDeque<Note>, Option<Answer>);
 
-/// Works on an exchange until there is something to pass on.
-async fn step(exchange: &mut Exchange) -> Step {
-    std::future::poll_fn(|context| {
-        let polled = Pin::new(&mut *exchange).poll(context);
-        let notes = exchange.take_notes();
-        match polled {
-            Poll::Ready(answer) => Poll::Ready((notes, Some(answer))),
-            Poll::Pending if notes.is_empty() => Poll::Pending,
-            Poll::Pending => Poll::Ready((notes, None)),
-        }
-    })
-    .await
-}
-
-/// Works on an exchange to its end, from its first step on. What a slow client leaves no room for is dropped,
-/// but for what somebody waits for.
+/// Works on an exchange to its end, from its first step on. A client that reads slowly does not hold up the work:
+/// what there is no room for is dropped, and what somebody waits for is kept until there is.
 async fn drive(mut exchange: Exchange, first: Step, sender: mpsc::Sender<Bytes>) {
     let mut beat = tokio::time::interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
-    let mut next = first;
-    loop {
+    let mut kept = VecDeque::new();
+    let (mut is_gone, mut next) = (false, first);
+    let answer = loop {
         let (notes, answer) = next;
         for note in notes {
-            let frame = event(&note.text);
-            match note.needed {
-                true => drop(sender.send(frame).await),
-                false => drop(sender.try_send(frame)),
+            match (note.needed, kept.is_empty()) {
+                (true, _) => kept.push_back(event(&note.text)),
+                (false, true) => drop(sender.try_send(event(&note.text))),
+                (false, false) => {}
             }
         }
         if let Some(answer) = answer {
-            if let Answer::Reply { body, .. } = answer {
-                let _gone = sender.send(event(&body)).await;
-            }
-            return;
+            break answer;
         }
         next = tokio::select! {
-            step = step(&mut exchange) => step,
+            step = exchange.step() => step,
+            room = sender.reserve(), if !kept.is_empty() && !is_gone => {
+                room.into_iter().zip(kept.pop_front()).for_each(|(room, frame)| room.send(frame));
+                Step::default()
+            }
+            () = sender.closed(), if !is_gone => {
+                is_gone = true;
+                exchange.client_is_gone();
+                Step::default()
+            }
             _ = beat.tick() => {
                 let _full_or_gone = sender.try_send(Bytes::from_static(b": keep-alive\n\n"));
                 Step::default()
             }
         };
+    };
+    // What the work held is given back, however long the client takes to read the rest.
+    drop(exchange);
+    if let Answer::Reply { body, .. } = answer {
+        kept.push_back(event(&body));
+    }
+    for frame in kept {
+        if sender.send(frame).await.is_err() {
+            return;
+        }
     }
 }
 

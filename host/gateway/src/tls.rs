@@ -34,13 +34,16 @@ pub(crate) struct Tls {
     plan: TlsPlan,
     provider: Arc<CryptoProvider>,
     current: RwLock<Arc<CertifiedKey>>,
+    /// When the files were changed that `current` was read from.
+    read: [Option<SystemTime>; 2],
 }
 
 impl Tls {
     pub(crate) fn load(plan: &TlsPlan) -> Result<Arc<Self>, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let times = times(plan);
         let current = RwLock::new(Arc::new(read(plan, &provider)?));
-        Ok(Arc::new(Self { plan: plan.clone(), provider, current }))
+        Ok(Arc::new(Self { plan: plan.clone(), provider, current, read: times }))
     }
 
     pub(crate) fn acceptor(self: &Arc<Self>) -> Result<TlsAcceptor, TlsError> {
@@ -54,7 +57,7 @@ impl Tls {
 
     /// Takes up new files as they come, for ever. Files that cannot be used change nothing.
     pub(crate) async fn watch(self: Arc<Self>) {
-        let mut seen = times(&self.plan);
+        let mut seen = self.read;
         loop {
             tokio::time::sleep(LOOK).await;
             let now = times(&self.plan);

@@ -120,10 +120,14 @@ impl House {
             let reason = "the arguments do not fit what was listed".to_owned();
             return Ok(pending.refuse(CallError::Arguments(wrong), reason));
         }
-        let places = async { Ok((bundle.line.enter().await?, self.line.enter().await?)) };
-        let Ok(_places) = places.await.map_err(|_: crate::line::Full| ()) else {
-            let error = CallError::Busy { retry_after_ms: RETRY_AFTER_MS, bound: bundle.limits.queue_max as u64 };
-            return Ok(pending.refuse(error, "the line is full".to_owned()));
+        let busy = |set_by, bound| CallError::Busy { retry_after_ms: RETRY_AFTER_MS, set_by, bound };
+        let Ok(_place) = bundle.line.enter().await else {
+            let error = busy("queueMax", bundle.limits.queue_max as u64);
+            return Ok(pending.refuse(error, "the bundle's line is full".to_owned()));
+        };
+        let Ok(_cell) = self.line.enter().await else {
+            let error = busy("cellsMax", self.plan.limits.cells_max.into());
+            return Ok(pending.refuse(error, "the house's line is full".to_owned()));
         };
         let end = self.machine.call(&bundle.image, &permit, &task, &bundle.limits, hearing).await;
         let result = match end.result {

@@ -14,8 +14,9 @@ pub enum CallError {
     Unknown(Kind),
     /// The arguments are not what it takes.
     Arguments(String),
-    /// The line is full; the same call may work in this many milliseconds.
-    Busy { retry_after_ms: u32, bound: u64 },
+    /// The line is full, or does not move; the same call may work in this many milliseconds. The bound is that of
+    /// the field of the manifest.
+    Busy { retry_after_ms: u32, set_by: &'static str, bound: u64 },
     /// The cell went past a limit, whose bound is in the unit of its field in the manifest.
     Limit(Limit, u64),
     /// The bundle broke off, or broke its word.
@@ -82,10 +83,12 @@ impl fmt::Display for CallError {
         match self {
             Self::Unknown(kind) => write!(f, "there is no such {} here", kind.as_str()),
             Self::Arguments(wrong) => write!(f, "the arguments do not fit: {wrong}"),
-            Self::Busy { retry_after_ms, bound } => write!(
-                f,
-                "too many calls are running, and as many as may (queueMax = {bound}) are waiting, or waited too long: try again in {retry_after_ms} ms"
-            ),
+            Self::Busy { retry_after_ms, set_by, bound } => {
+                write!(
+                    f,
+                    "too many calls are running and waiting ({set_by} = {bound}): try again in {retry_after_ms} ms"
+                )
+            }
             Self::Limit(limit, bound) => {
                 let what = match limit {
                     Limit::Memory => "needed more memory than it may have",

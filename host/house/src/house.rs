@@ -131,8 +131,8 @@ pub struct Facts {
     pub prompts: usize,
     pub resources: usize,
     pub plan: Digest,
-    /// Bundles that could not be listed, and names that are hidden by others.
-    pub warnings: Vec<String>,
+    /// How many bundles could not be listed, and names are hidden by others; `certosa check` tells which.
+    pub warnings: usize,
     #[serde(flatten)]
     pub pool: PoolFacts,
 }
@@ -185,7 +185,7 @@ impl House {
             prompts: count(|item| matches!(item, Item::Prompt(_))),
             resources: count(|item| matches!(item, Item::Resource(_) | Item::Template(..))),
             plan: self.plan.digest,
-            warnings: self.warnings.iter().map(ToString::to_string).collect(),
+            warnings: self.warnings.len(),
             pool: self.machine.facts(),
         }
     }

@@ -59,6 +59,7 @@ impl Request<'_> {
         });
         let answered = tokio::select! {
             answered = tokio::time::timeout(ANSWER_MAX, join_all(answers)) => answered,
+            () = self.outbox.gone() => return Err("the client has gone away".to_owned()),
             () = self.face.closed() => return Err("the house is closing".to_owned()),
         };
         match answered {

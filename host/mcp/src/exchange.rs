@@ -1,13 +1,15 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use bytes::Bytes;
 use certosa_house::Way;
 use certosa_policy::Caller;
 use http::HeaderMap;
+use tokio::sync::Notify;
 
 /// One message as a transport hands it over.
 pub struct Message {
@@ -68,7 +70,17 @@ pub struct Note {
 /// Notes on their way to the client, in order. The exchange fills it while it is polled, and whoever polls the
 /// exchange empties it afterwards; so it needs no waker, and it is bounded by dropping.
 #[derive(Clone, Default)]
-pub struct Outbox(Arc<Mutex<VecDeque<Note>>>);
+pub struct Outbox {
+    notes: Arc<Mutex<VecDeque<Note>>>,
+    gone: Arc<Gone>,
+}
+
+/// Whether the client reads what is put into the outbox.
+#[derive(Default)]
+struct Gone {
+    is_gone: AtomicBool,
+    news: Notify,
+}
 
 const OUTBOX_MAX: usize = 512;
 
@@ -81,24 +93,31 @@ impl Exchange {
         Self { future: Box::pin(future), outbox, outlives_client }
     }
 
-    /// What has come up since the last time.
-    pub fn take_notes(&self) -> VecDeque<Note> {
-        std::mem::take(&mut *self.outbox.0.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Works until there is something to pass on: what has come up, and the answer if that was the end.
+    pub async fn step(&mut self) -> (VecDeque<Note>, Option<Answer>) {
+        std::future::poll_fn(|context| {
+            let polled = self.future.as_mut().poll(context);
+            let notes = std::mem::take(&mut *self.outbox.lock());
+            match polled {
+                Poll::Ready(answer) => Poll::Ready((notes, Some(answer))),
+                Poll::Pending if notes.is_empty() => Poll::Pending,
+                Poll::Pending => Poll::Ready((notes, None)),
+            }
+        })
+        .await
     }
-}
 
-impl Future for Exchange {
-    type Output = Answer;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
-        self.future.as_mut().poll(context)
+    /// Says that nobody reads any more. Calls go on; nobody waits for answers to questions that were not heard.
+    pub fn client_is_gone(&self) {
+        self.outbox.gone.is_gone.store(true, Ordering::Release);
+        self.outbox.gone.news.notify_waiters();
     }
 }
 
 impl Outbox {
     /// Adds a note that may be lost.
     pub(crate) fn push(&self, text: Bytes) {
-        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.lock();
         if queue.len() < OUTBOX_MAX {
             queue.push_back(Note { text, needed: false });
         }
@@ -106,7 +125,21 @@ impl Outbox {
 
     /// Adds a note that is waited for. There are few: the questions of one round.
     pub(crate) fn push_needed(&self, text: Bytes) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(Note { text, needed: true });
+        self.lock().push_back(Note { text, needed: true });
+    }
+
+    /// Comes back when nobody reads any more.
+    pub(crate) async fn gone(&self) {
+        let mut news = std::pin::pin!(self.gone.news.notified());
+        // Before the look, so that nothing that happens after it is missed.
+        news.as_mut().enable();
+        if !self.gone.is_gone.load(Ordering::Acquire) {
+            news.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Note>> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

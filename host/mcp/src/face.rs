@@ -186,10 +186,13 @@ impl Face {
 fn is_legacy(received: &Received<'_>, params: &Params<'_>) -> bool {
     let headers: &HeaderMap = &received.message.headers;
     let named = headers::text(headers, headers::VERSION).ok().flatten();
-    let in_body = params.meta.as_ref().is_some_and(|meta| meta.version.is_some());
+    let said = params.meta.as_ref().and_then(|meta| meta.version.as_deref());
+    let in_body = said.is_some();
     match named {
         // Nothing but the handshake of the older era has this name.
         _ if received.envelope.method == "initialize" && !in_body => true,
+        // Who says both is taken at the body's word, and hears that the header says otherwise.
+        Some(_) if said == Some(Version::V2026_07_28.as_str()) => false,
         Some(version) => Version::parse(version).is_some_and(Version::is_legacy),
         None if in_body => false,
         // On other transports there is nothing beside the body.

@@ -167,8 +167,9 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         // Somebody else may have this key by now, and then our channel is closed already.
+        let mut listeners = self.hub.lock();
         if !self.notices.is_closed() {
-            self.hub.lock().remove(&self.key);
+            listeners.remove(&self.key);
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::rpc::{self, Code, notification};
 use crate::sessions::SUBSCRIPTIONS_MAX;
 use crate::versions::{SUPPORTED, Version};
 
+const LISTEN_BYTES_MAX: usize = 64 << 10;
 /// How long clients may keep what a house says about itself.
 const DISCOVER_HINTS: &str = r#""ttlMs":60000,"cacheScope":"private","#;
 
@@ -102,6 +103,10 @@ async fn listen(request: Request<'_>) -> Answer {
     let Some(mut filter) = request.params.notifications.clone() else {
         return request.invalid("subscriptions/listen needs \"notifications\"");
     };
+    // The request is kept for as long as it listens.
+    if request.message.body.len() > LISTEN_BYTES_MAX {
+        return request.invalid(&format!("subscriptions/listen has at most {} KiB", LISTEN_BYTES_MAX >> 10));
+    }
     if filter.resource_subscriptions.len() > SUBSCRIPTIONS_MAX {
         return request.invalid(&format!("\"resourceSubscriptions\" has at most {SUBSCRIPTIONS_MAX} addresses"));
     }

@@ -81,8 +81,14 @@ pub(crate) fn refusal(error: &CallError) -> serde_json::Value {
     let details = match error {
         CallError::Unknown(kind) => vec![("kind", json!(format!("unknown-{}", kind.as_str())))],
         CallError::Arguments(_) => vec![("kind", json!("arguments"))],
-        CallError::Busy { retry_after_ms, .. } => {
-            vec![("kind", json!("busy")), ("limit", json!("concurrency")), ("retryAfterMs", json!(retry_after_ms))]
+        CallError::Busy { retry_after_ms, set_by, bound } => {
+            vec![
+                ("kind", json!("busy")),
+                ("limit", json!("concurrency")),
+                ("setBy", json!(set_by)),
+                ("bound", json!(bound)),
+                ("retryAfterMs", json!(retry_after_ms)),
+            ]
         }
         CallError::Limit(limit, bound) => {
             vec![

@@ -19,6 +19,8 @@ pub(crate) struct Sessions {
     idle_max: Duration,
     /// The name of this host, in front of every id: who balances load finds the way back by it.
     host: String,
+    /// When sessions that idled for too long were last cleared away.
+    swept: Mutex<Instant>,
 }
 
 struct Session {
@@ -72,19 +74,23 @@ pub(crate) struct Cancellable<'a> {
 const RUNNING_MAX: usize = 1024;
 /// Resources that one session, or one listening request, may subscribe to.
 pub(crate) const SUBSCRIPTIONS_MAX: usize = 1024;
+/// What their addresses may come to, in one session.
+const SUBSCRIPTIONS_BYTES_MAX: usize = 64 << 10;
 const HOST_BYTES_MAX: usize = 32;
+const SWEEP: Duration = Duration::from_secs(60);
 
 impl Sessions {
     pub(crate) fn new(sessions_max: usize, idle_max: Duration) -> Self {
         let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let plain = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
         let host: String = name.trim().chars().filter(plain).take(HOST_BYTES_MAX).collect();
-        Self { open: Mutex::default(), sessions_max, idle_max, host }
+        Self { open: Mutex::default(), sessions_max, idle_max, host, swept: Mutex::new(Instant::now()) }
     }
 
-    /// How many there are.
+    /// How many there are that have not idled for too long.
     pub(crate) fn count(&self) -> usize {
-        self.lock().len()
+        let is_open = |session: &&Session| session.used.elapsed() < self.idle_max || !session.running.is_empty();
+        self.lock().values().filter(is_open).count()
     }
 
     /// Opens a session and returns its id: the name of the host and 128 random bits.
@@ -94,7 +100,9 @@ impl Sessions {
         let id = format!("{}.{}", self.host, hex::encode(bytes));
         let now = Instant::now();
         let mut open = self.lock();
-        if open.len() >= self.sessions_max {
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.len() >= self.sessions_max || swept.elapsed() >= SWEEP {
+            *swept = now;
             open.retain(|_, session| now.duration_since(session.used) < self.idle_max || !session.running.is_empty());
         }
         if open.len() >= self.sessions_max {
@@ -153,7 +161,9 @@ impl Open<'_> {
         let subscriptions = self.subscriptions();
         let mut subscribed: MutexGuard<'_, HashSet<String>> =
             subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = subscribed.len() < SUBSCRIPTIONS_MAX || subscribed.contains(uri);
+        let bytes = subscribed.iter().map(String::len).sum::<usize>() + uri.len();
+        let fits =
+            (subscribed.len() < SUBSCRIPTIONS_MAX && bytes <= SUBSCRIPTIONS_BYTES_MAX) || subscribed.contains(uri);
         if fits {
             subscribed.insert(uri.to_owned());
         }

@@ -39,12 +39,17 @@ pub enum Denial {
     Route,
 }
 
+/// Whether `caller` may use `route` at all. For those who may not, it looks as if it were not there.
+pub fn admits(route: &RoutePlan, caller: &Caller) -> bool {
+    route.callers.matches(&caller.subject)
+}
+
 /// Decides whether `caller` may have `target` under `plan`.
 pub fn decide<'a>(plan: &Plan, caller: &'a Caller, target: &Target<'a>) -> Result<Permit<'a>, Denial> {
     if !plan.routes.iter().any(|route| std::ptr::eq(route, target.route)) {
         return Err(Denial::Route);
     }
-    if !target.route.callers.matches(&caller.subject) {
+    if !admits(target.route, caller) {
         return Err(Denial::Caller);
     }
     let (allowed, field) = match target.kind {

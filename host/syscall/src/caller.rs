@@ -15,6 +15,8 @@ pub struct Cell {
     pub meter: Meter,
     /// What clients should be told when the cell has ended.
     pub changes: Vec<Change>,
+    /// The last progress that was reported.
+    pub(crate) progressed: Option<f64>,
     pub(crate) hearing: Hearing,
     wasi: WasiCtx,
     table: ResourceTable,
@@ -37,6 +39,7 @@ impl Cell {
         Self {
             meter: Meter::new(limits),
             changes: Vec::new(),
+            progressed: None,
             hearing,
             wasi: wasi::context(&errors),
             table: wasi::table(),

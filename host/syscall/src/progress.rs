@@ -13,6 +13,12 @@ impl Host for Cell {
         if !self.hearing.progress || !is_number {
             return;
         }
+        // Clients may rely on it that progress grows (MCP 2026-07-28, "Progress").
+        if self.progressed.is_some_and(|before| done <= before) {
+            self.meter.events_dropped += 1;
+            return;
+        }
+        self.progressed = Some(done);
         let message = message.filter(|text| text.len() <= MESSAGE_BYTES_MAX);
         self.tell(Event::Progress(Progress { done, total, message }));
     }

@@ -1,9 +1,6 @@
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -121,7 +118,7 @@ impl Client {
         self.tasks.shutdown().await;
         // What was answered is also written before the process ends.
         drop(self.output);
-        let _written = tokio::task::spawn_blocking(move || self.writer.join()).await;
+        lines::written(self.writer).await;
         finished
     }
 
@@ -138,18 +135,19 @@ impl Client {
             return;
         }
         let begins = peek.is("initialize");
+        let is_asked = peek.is_answered();
         let id = peek.id.map(|id| id.get().to_owned());
         let exchange = Arc::clone(&self.face).exchange(self.message(text));
         if begins {
             // Everything after it belongs to the session that it opens.
-            if let Some(session) = answer(exchange, &self.output).await {
+            if let Some(session) = answer(exchange, &self.output, is_asked).await {
                 self.join(&session);
             }
             return;
         }
         let output = self.output.clone();
         let task = self.tasks.spawn(async move {
-            answer(exchange, &output).await;
+            answer(exchange, &output, is_asked).await;
         });
         self.running.retain(|_, running| !running.is_finished());
         self.running.extend(id.map(|id| (id, task)));
@@ -162,7 +160,7 @@ impl Client {
         if let Ok(stream) = Arc::clone(&self.face).stream(self.message(Bytes::new())) {
             let output = self.output.clone();
             self.tasks.spawn(async move {
-                answer(stream, &output).await;
+                answer(stream, &output, true).await;
             });
         }
     }
@@ -183,27 +181,27 @@ async fn told_to_stop() {
     }
 }
 
-/// Works on an exchange and writes everything that comes of it. Returns the session that it opened.
-async fn answer(mut exchange: Exchange, output: &mpsc::Sender<Bytes>) -> Option<String> {
+/// Works on an exchange and writes what comes of it. Returns the session that it opened. Nothing that was not asked
+/// for is answered: an error about a notification or a response is for people.
+async fn answer(mut exchange: Exchange, output: &mpsc::Sender<Bytes>, is_asked: bool) -> Option<String> {
     loop {
-        let (notes, answer) = poll_fn(|context| {
-            let polled = Pin::new(&mut exchange).poll(context);
-            let notes = exchange.take_notes();
-            match polled {
-                Poll::Ready(answer) => Poll::Ready((notes, Some(answer))),
-                Poll::Pending if notes.is_empty() => Poll::Pending,
-                Poll::Pending => Poll::Ready((notes, None)),
-            }
-        })
-        .await;
+        let (notes, answer) = exchange.step().await;
         for note in notes {
-            output.send(note.text).await.ok()?;
+            match note.needed {
+                true => output.send(note.text).await.ok()?,
+                // A client that reads slowly cannot hold up a cell.
+                false => drop(output.try_send(note.text)),
+            }
         }
         match answer {
             None => {}
-            Some(Answer::Reply { body, session, .. }) => {
+            Some(Answer::Reply { body, session, .. }) if is_asked => {
                 output.send(body).await.ok()?;
                 return session;
+            }
+            Some(Answer::Reply { body, .. }) => {
+                crate::output::complain(&String::from_utf8_lossy(&body));
+                return None;
             }
             Some(Answer::Accepted | Answer::Silence) => return None,
         }

@@ -12,8 +12,9 @@ use crate::args::Output;
 use crate::exit::Exit;
 use crate::output;
 
-/// Shows calls as they are recorded: who called what, how it ended, how long it took. What was in a call is
-/// not recorded and so cannot be shown.
+/// Shows calls as they are recorded: who called what, how it ended, how long it took. Arguments and results are
+/// not recorded and so cannot be shown; the address of a resource is, and so are the words in which a bundle
+/// refuses a call.
 ///
 ///   certosa tail                        the last 10 calls, and every one from now on
 ///   certosa tail -n 100 --no-follow     the last 100
@@ -141,9 +142,9 @@ fn show(line: &str, format: Output) -> bool {
     let time = record.time.get(11..23).unwrap_or(record.time);
     let took = format!("{:.1} ms", record.wall_us as f64 / 1000.0);
     let memory = record.memory_bytes >> 10;
-    let reason = record.reason.map(|reason| format!("  {reason}")).unwrap_or_default();
-    let name =
-        if record.kind == "tool" { record.name.into_owned() } else { format!("{} {}", record.kind, record.name) };
+    let reason = record.reason.map(|reason| format!("  {}", in_one_line(&reason))).unwrap_or_default();
+    let name = in_one_line(&record.name);
+    let name = if record.kind == "tool" { name } else { format!("{} {name}", record.kind) };
     let (caller, way, cpu) = (record.caller, record.way, record.cpu_ms);
     let mark = match (is_good, std::io::stdout().is_terminal()) {
         (true, _) => "",
@@ -154,4 +155,9 @@ fn show(line: &str, format: Output) -> bool {
         "{time}  {mark}{:<14}  {name:<28}  {took:>10}  {cpu:>4} ms cpu  {memory:>6} KiB  {caller} ({way}){reason}",
         record.outcome
     ))
+}
+
+/// Callers and bundles choose names and reasons: they can neither begin a line nor steer what shows it.
+fn in_one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
