@@ -1,8 +1,8 @@
 //! `certosa stdio --url`: passes messages on to a running house over HTTP, in both eras.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -17,6 +17,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
@@ -44,6 +45,7 @@ struct Bridge {
     output: mpsc::Sender<Bytes>,
     /// Headers of the session of an older client.
     session: Mutex<HeaderMap>,
+    cancelled: Mutex<HashSet<String>>,
     /// What opened the session: a house that was started anew is asked for another one with it.
     opening: Mutex<Option<Bytes>>,
     /// Held while a session is opened again.
@@ -68,6 +70,7 @@ pub async fn run(url: Uri, ca: Option<&Path>) -> anyhow::Result<Exit> {
         url,
         output,
         session: Mutex::default(),
+        cancelled: Mutex::default(),
         opening: Mutex::default(),
         reopening: tokio::sync::Mutex::default(),
         schemas: Mutex::default(),
@@ -91,7 +94,10 @@ pub async fn run(url: Uri, ca: Option<&Path>) -> anyhow::Result<Exit> {
         }
         let begins = peek.is("initialize");
         let id = peek.id.map(|id| id.get().to_owned());
-        let cancelled = peek.cancels().and_then(|id| running.remove(id));
+        let cancelled = peek.cancels().and_then(|id| {
+            bridge.taken_back().insert(id.to_owned());
+            running.remove(id)
+        });
         let sent = Arc::clone(&bridge).send(text.clone());
         if let Some(request) = cancelled {
             tasks.spawn(Arc::clone(&bridge).cancel(text, request));
@@ -148,7 +154,11 @@ impl Bridge {
     /// Sends one message and passes on everything that comes back.
     async fn send(self: Arc<Self>, text: Bytes) {
         let id = Peek::at(&text).id.map(|id| id.get().to_owned());
-        if let Err(error) = self.try_send(text, id.as_deref()).await {
+        let sent = self.try_send(text, id.as_deref()).await;
+        if let Some(id) = &id {
+            self.taken_back().remove(id);
+        }
+        if let Err(error) = sent {
             let why = format!("the house at {} does not answer: {error:#}", self.url);
             match id {
                 Some(id) => self.say(rpc_error(Some(&id), Code::Internal, &why, None)).await,
@@ -167,7 +177,11 @@ impl Bridge {
             response = self.request(Method::POST, self.headers(&text).await?, text.clone()).await?;
         }
         if is_event_stream(&response) {
-            return self.events(response).await;
+            return match self.events(response, id).await? || id.is_none() {
+                true => Ok(()),
+                false if id.is_some_and(|id| self.taken_back().contains(id)) => Ok(()),
+                false => bail!("its stream ended without an answer"),
+            };
         }
         let (status, begun) = (response.status(), response.headers().get(SESSION_HEADER).cloned());
         let body = response.into_body().collect().await?.to_bytes();
@@ -234,7 +248,7 @@ impl Bridge {
             headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
             let session = headers.get(SESSION_HEADER).cloned();
             match (self.request(Method::GET, headers, Bytes::new()).await, session) {
-                (Ok(response), _) if response.status() == StatusCode::OK => drop(self.events(response).await),
+                (Ok(response), _) if response.status() == StatusCode::OK => drop(self.events(response, None).await),
                 (Ok(response), Some(ended)) if response.status() == StatusCode::NOT_FOUND => {
                     let _away_for_longer = self.reopen(&ended).await;
                 }
@@ -254,10 +268,11 @@ impl Bridge {
         }
     }
 
-    /// Passes on the messages of a stream of server-sent events.
-    async fn events(&self, response: Response<hyper::body::Incoming>) -> anyhow::Result<()> {
+    /// Passes on the messages of a stream of server-sent events. Whether the answer to the request `id` was one.
+    async fn events(&self, response: Response<hyper::body::Incoming>, id: Option<&str>) -> anyhow::Result<bool> {
         let mut body = response.into_body();
         let mut buffer = BytesMut::new();
+        let mut is_answered = false;
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame?.into_data() else { continue };
             buffer.extend_from_slice(&data);
@@ -270,11 +285,13 @@ impl Bridge {
                     event.as_ref().split(|byte: &u8| *byte == b'\n').filter_map(|line| line.strip_prefix(b"data:"));
                 let text = data.map(<[u8]>::trim_ascii).collect::<Vec<_>>().join(&b' ');
                 if !text.is_empty() {
+                    let peek = Peek::at(&text);
+                    is_answered |= peek.method.is_none() && peek.id.map(RawValue::get) == id;
                     self.say(text.into()).await;
                 }
             }
         }
-        Ok(())
+        Ok(is_answered)
     }
 
     async fn request(
@@ -373,11 +390,16 @@ impl Bridge {
         }
     }
 
+    /// Requests of the session that the client took back: these may stay without an answer.
+    fn taken_back(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.cancelled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn has_session(&self) -> bool {
         !self.locked().is_empty()
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, HeaderMap> {
+    fn locked(&self) -> MutexGuard<'_, HeaderMap> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -13,6 +13,7 @@ const QUESTIONS_MAX: usize = 16;
 const QUESTION_ID_BYTES_MAX: usize = 64;
 const STATE_BYTES_MAX: usize = 8 << 10;
 const COMPLETIONS_MAX: usize = 100;
+const URL_BYTES_MAX: usize = 2048;
 
 /// Whether a task's arguments are what the item takes.
 pub(crate) fn arguments(loaded: &LoadedItem, task: &Task) -> Result<(), String> {
@@ -106,7 +107,12 @@ fn questions(questions: &Questions) -> Result<(), String> {
         let parameters = match &question.kind {
             QuestionKind::Form(form) => &form.schema,
             QuestionKind::Sample(parameters) => parameters,
-            QuestionKind::Visit(_) | QuestionKind::Roots => continue,
+            QuestionKind::Visit(visit) if is_web_address(&visit.url) => continue,
+            QuestionKind::Visit(_) => {
+                let why = format!("an address that is not http or https, or longer than {URL_BYTES_MAX} bytes");
+                return Err(format!("asked question {:?} with {why}", question.id));
+            }
+            QuestionKind::Roots => continue,
         };
         if !json::parse(parameters).is_ok_and(|value| value.is_object()) {
             return Err(format!("asked question {:?} with something that is not a JSON object", question.id));
@@ -115,11 +121,34 @@ fn questions(questions: &Questions) -> Result<(), String> {
     Ok(())
 }
 
+/// A person is sent to it: nothing but the web is a place to be sent to.
+fn is_web_address(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    url.len() <= URL_BYTES_MAX
+        && rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic()))
+}
+
 fn kind_of(kind: &QuestionKind) -> Askable {
     match kind {
         QuestionKind::Form(_) => Askable::FORM,
         QuestionKind::Visit(_) => Askable::VISIT,
         QuestionKind::Sample(_) => Askable::SAMPLE,
         QuestionKind::Roots => Askable::ROOTS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_sent_to_the_web_only() {
+        for good in ["https://example.com/consent?a=b", "http://127.0.0.1:8787/"] {
+            assert!(is_web_address(good), "{good}");
+        }
+        let long = format!("https://example.com/{}", "x".repeat(URL_BYTES_MAX));
+        for bad in ["", "https://", "javascript:alert(1)", "file:///etc/passwd", "https://a b", "HTTPS:/x", &long] {
+            assert!(!is_web_address(bad), "{bad}");
+        }
     }
 }

@@ -13,8 +13,9 @@ use crate::cmd::tools::Who;
 use crate::exit::Exit;
 use crate::{opening, output};
 
-/// Calls a tool in this process: no server is needed, and everything else is the same, policy, limits and
-/// record included.
+/// Calls a tool in this process, without a server
+///
+/// Everything else is the same as over HTTP: policy, limits and record included.
 ///
 ///   certosa call hello_greet '{"name": "Ana"}'
 ///   certosa call jq_query - < arguments.json

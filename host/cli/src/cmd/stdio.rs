@@ -21,15 +21,16 @@ use crate::exit::Exit;
 use crate::lines::{self, Line, Peek};
 use crate::opening;
 
-/// Answers one MCP client on standard input and output: for clients that start their servers as processes.
+/// Answers one MCP client on standard input and output
 ///
-/// The house is opened in this process, with the same policy, limits and records as `certosa serve`; or, with
-/// --url, every message goes on to a house that is running.
+/// For clients that start their servers as processes. The house is opened in this
+/// process, with the same policy, limits and records as `certosa serve`; or, with --url,
+/// every message goes on to a house that is running.
 ///
 ///   certosa stdio manifest.capnp
 ///   certosa stdio --url http://127.0.0.1:8787/mcp
 ///
-/// Standard output carries messages only; everything for people goes to standard error.
+/// Standard output carries messages only; what is for people goes to standard error.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Stdio {

@@ -12,9 +12,11 @@ use crate::args::Output;
 use crate::exit::Exit;
 use crate::output;
 
-/// Shows calls as they are recorded: who called what, how it ended, how long it took. Arguments and results are
-/// not recorded and so cannot be shown; the address of a resource is, and so are the words in which a bundle
-/// refuses a call.
+/// Shows calls as they are recorded
+///
+/// Who called what, how it ended and how long it took. Arguments and results are not
+/// recorded and so cannot be shown; the address of a resource is, and so are the words
+/// in which a bundle refuses a call.
 ///
 ///   certosa tail                        the last 10 calls, and every one from now on
 ///   certosa tail -n 100 --no-follow     the last 100
@@ -84,14 +86,15 @@ pub fn run(args: &Tail, format: Output) -> anyhow::Result<Exit> {
     if args.no_follow {
         return Ok(Exit::Done);
     }
-    let mut line = String::new();
+    let mut line = Vec::new();
     loop {
         // A line may be half written when it is read for the first time.
-        match reader.read_line(&mut line).context("cannot read the records")? {
+        match reader.read_until(b'\n', &mut line).context("cannot read the records")? {
             0 => thread::sleep(LOOK),
-            _ if !line.ends_with('\n') => {}
+            _ if !line.ends_with(b"\n") => {}
             _ => {
-                if args.wants(&line) && !show(line.trim_end(), format) {
+                let text = String::from_utf8_lossy(&line);
+                if args.wants(&text) && !show(text.trim_end(), format) {
                     return Ok(Exit::Done);
                 }
                 line.clear();
