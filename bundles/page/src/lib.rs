@@ -3,6 +3,8 @@
 mod html;
 mod markdown;
 
+use std::borrow::Cow;
+
 use certosa_sdk::schemars::JsonSchema;
 use certosa_sdk::serde::Deserialize;
 use certosa_sdk::tool;
@@ -47,14 +49,8 @@ fn outline(
     /// What it is. Default: HTML if it begins with `<`.
     format: Option<Format>,
 ) -> Result<String, String> {
-    let text = bounded("text", &text)?;
-    Ok(cut(
-        &match Format::of(text, format) {
-            Format::Markdown => markdown::outline(text, true),
-            Format::Html => markdown::outline(&html::to_markdown(text)?, false),
-        },
-        None,
-    ))
+    let (text, format) = as_markdown(&text, format)?;
+    Ok(cut(&markdown::outline(&text, matches!(format, Format::Markdown)), None))
 }
 
 /// Lists the links and images of a text as Markdown, one per line, each only once: `[text](address)`,
@@ -66,14 +62,8 @@ fn links(
     /// What it is. Default: HTML if it begins with `<`.
     format: Option<Format>,
 ) -> Result<String, String> {
-    let text = bounded("text", &text)?;
-    Ok(cut(
-        &match Format::of(text, format) {
-            Format::Markdown => markdown::links(text),
-            Format::Html => markdown::links(&html::to_markdown(text)?),
-        },
-        None,
-    ))
+    let (text, _) = as_markdown(&text, format)?;
+    Ok(cut(&markdown::links(&text), None))
 }
 
 /// Turns Markdown (CommonMark with tables, footnotes, task lists, strikethrough) into HTML, without a head or styles.
@@ -131,5 +121,14 @@ const TEXT_BYTES_MAX: usize = 1 << 20;
 const HTML_BYTES_MAX: usize = 3 << 20;
 const CHARS_DEFAULT: usize = 50_000;
 const CHARS_MAX: usize = 1_000_000;
+
+/// A text as Markdown, and what it was.
+fn as_markdown(text: &str, format: Option<Format>) -> Result<(Cow<'_, str>, Format), String> {
+    let text = bounded("text", text)?;
+    Ok(match Format::of(text, format) {
+        Format::Markdown => (Cow::Borrowed(text), Format::Markdown),
+        Format::Html => (Cow::Owned(html::to_markdown(text)?), Format::Html),
+    })
+}
 
 certosa_sdk::bundle!(to_markdown, article, outline, links, to_html);

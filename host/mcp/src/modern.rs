@@ -11,14 +11,12 @@ use crate::face::{Received, invalid};
 use crate::headers;
 use crate::hub::Wants;
 use crate::params::{Filter, Params};
-use crate::request::Request;
+use crate::request::{LIST_HINTS, Request};
 use crate::rpc::{self, Code, notification};
 use crate::sessions::SUBSCRIPTIONS_MAX;
 use crate::versions::{SUPPORTED, Version};
 
 const LISTEN_BYTES_MAX: usize = 64 << 10;
-/// How long clients may keep what a house says about itself.
-const DISCOVER_HINTS: &str = r#""ttlMs":60000,"cacheScope":"private","#;
 
 pub(crate) async fn answer(received: Received<'_>, params: Params<'_>) -> Answer {
     let Some(id) = received.envelope.id else {
@@ -91,7 +89,7 @@ fn discover(request: &Request<'_>) -> Answer {
     let capabilities = request.face.catalog.capabilities(request.route);
     request.result(|body| {
         let text = format!(
-            r#"{DISCOVER_HINTS}"supportedVersions":{SUPPORTED},"capabilities":{capabilities},"_meta":{{"io.modelcontextprotocol/serverInfo":{}}}"#,
+            r#"{LIST_HINTS}"supportedVersions":{SUPPORTED},"capabilities":{capabilities},"_meta":{{"io.modelcontextprotocol/serverInfo":{}}}"#,
             server_info()
         );
         body.extend_from_slice(text.as_bytes());

@@ -36,8 +36,8 @@ pub(crate) struct Request<'a> {
     pub outbox: &'a Outbox,
 }
 
-/// How long clients may keep a listing. A change of what a running house offers is announced.
-const LIST_HINTS: &str = r#""ttlMs":60000,"cacheScope":"private","#;
+/// How long clients may keep a listing, and what a house says about itself. A running house changes neither.
+pub(crate) const LIST_HINTS: &str = r#""ttlMs":60000,"cacheScope":"private","#;
 /// A resource may have changed the next time it is read.
 const READ_HINTS: &str = r#""ttlMs":0,"cacheScope":"private","#;
 /// A guest that does not wait says everything before anybody listens: all its log messages, and some steps.
@@ -196,8 +196,7 @@ impl Request<'_> {
             Err(CallError::Arguments(why)) => self.invalid(&why),
             Err(error) => {
                 let data = format!(r#"{{"certosa/refusal":{}}}"#, render::refusal(&error));
-                let body = rpc::error(Some(self.id), Code::Internal, &error.to_string(), Some(&data));
-                Answer::reply(self.refusal(Kind::Invalid), body)
+                self.error(self.refusal(Kind::Invalid), Code::Internal, &error.to_string(), Some(&data))
             }
         }
     }
@@ -209,8 +208,7 @@ impl Request<'_> {
                 let code = if self.version.is_legacy() { Code::ResourceNotFound } else { Code::InvalidParams };
                 let data = format!(r#"{{"uri":{}}}"#, quoted(name));
                 let why = format!("there is no such resource: {name}");
-                let body = rpc::error(Some(self.id), code, &why, Some(&data));
-                Answer::reply(self.refusal(Kind::Invalid), body)
+                self.error(self.refusal(Kind::Invalid), code, &why, Some(&data))
             }
             kind => self.invalid(&format!("unknown {}: {name}", kind.as_str())),
         }
@@ -288,14 +286,13 @@ impl Request<'_> {
         };
         headers::check_name(headers, name)
             .and_then(|()| params())
-            .map_err(|why| Answer::reply(Kind::Invalid, rpc::error(Some(self.id), Code::HeaderMismatch, &why, None)))
+            .map_err(|why| self.error(Kind::Invalid, Code::HeaderMismatch, &why, None))
     }
 
     /// The client cannot be asked what has to be asked, and hears what it would have to be able to do.
     fn cannot_ask(&self, kind: Askable, error: &CallError) -> Answer {
         let data = format!(r#"{{"requiredCapabilities":{}}}"#, capability(kind));
-        let body = rpc::error(Some(self.id), Code::MissingCapability, &error.to_string(), Some(&data));
-        Answer::reply(Kind::Invalid, body)
+        self.error(Kind::Invalid, Code::MissingCapability, &error.to_string(), Some(&data))
     }
 
     fn hints(&self, hints: &'static str) -> &'static str {
@@ -318,7 +315,11 @@ impl Request<'_> {
     }
 
     pub(crate) fn invalid(&self, why: &str) -> Answer {
-        Answer::reply(self.refusal(Kind::Invalid), rpc::error(Some(self.id), Code::InvalidParams, why, None))
+        self.error(self.refusal(Kind::Invalid), Code::InvalidParams, why, None)
+    }
+
+    fn error(&self, kind: Kind, code: Code, why: &str, data: Option<&str>) -> Answer {
+        Answer::reply(kind, rpc::error(Some(self.id), code, why, data))
     }
 
     /// In the older era errors of a method travel like results.
@@ -327,7 +328,7 @@ impl Request<'_> {
     }
 
     pub(crate) fn unavailable(&self, why: &str) -> Answer {
-        Answer::reply(Kind::Unavailable, rpc::error(Some(self.id), Code::Internal, why, None))
+        self.error(Kind::Unavailable, Code::Internal, why, None)
     }
 }
 

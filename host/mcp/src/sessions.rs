@@ -89,8 +89,7 @@ impl Sessions {
 
     /// How many there are that have not idled for too long.
     pub(crate) fn count(&self) -> usize {
-        let is_open = |session: &&Session| session.used.elapsed() < self.idle_max || !session.running.is_empty();
-        self.lock().values().filter(is_open).count()
+        self.lock().values().filter(|session| !session.is_over(self.idle_max)).count()
     }
 
     /// Opens a session and returns its id: the name of the host and 128 random bits.
@@ -103,7 +102,7 @@ impl Sessions {
         let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
         if open.len() >= self.sessions_max || swept.elapsed() >= SWEEP {
             *swept = now;
-            open.retain(|_, session| now.duration_since(session.used) < self.idle_max || !session.running.is_empty());
+            open.retain(|_, session| !session.is_over(self.idle_max));
         }
         if open.len() >= self.sessions_max {
             let idle = open.iter().filter(|(_, session)| session.running.is_empty());
@@ -129,7 +128,7 @@ impl Sessions {
         let mut open = self.lock();
         let fits = |session: &&mut Session| session.about.caller == *caller && &*session.about.route == route;
         let session = open.get_mut(id).filter(fits)?;
-        if session.used.elapsed() >= self.idle_max && session.running.is_empty() {
+        if session.is_over(self.idle_max) {
             open.remove(id);
             return None;
         }
@@ -140,6 +139,13 @@ impl Sessions {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Session>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session {
+    /// Whether it idled for too long. What is being answered is no idling.
+    fn is_over(&self, idle_max: Duration) -> bool {
+        self.used.elapsed() >= idle_max && self.running.is_empty()
     }
 }
 
