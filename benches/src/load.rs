@@ -113,7 +113,7 @@ fn text(id: u64) -> String {
     format!("the text of call {id}")
 }
 
-fn request(address: &str, id: u64) -> String {
+pub(crate) fn request(address: &str, id: u64) -> String {
     let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}"#;
     let text = text(id);
     let body = format!(

@@ -3,6 +3,7 @@
 //! native hyper server that parses the same JSON and answers the same bytes. Server and client are pinned to a
 //! processor each; rounds are interleaved; ids are unique; anything but the right answer is a failure.
 
+mod cell;
 mod face;
 mod floor;
 mod load;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let done = match args.first().map(String::as_str) {
         Some("floor") => floor::serve(),
+        Some("cell") => cell(),
         Some("help" | "--help") => {
             tell(HELP);
             Ok(())
@@ -42,6 +44,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn cell() -> Done<()> {
+    let here = std::env::current_exe()?;
+    let folder = here.parent().ok_or("no folder")?;
+    cell::run(folder, &manifest(folder)?)
 }
 
 fn bench(args: &[String]) -> Done<()> {

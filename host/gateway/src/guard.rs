@@ -54,17 +54,20 @@ fn single(headers: &HeaderMap, name: HeaderName, refusal: Refusal) -> Result<Opt
 }
 
 fn is_ours(host: &str, port: u16, default: u16) -> bool {
-    let named = host.parse::<Authority>().ok().and_then(|authority| authority.port_u16());
-    is_loopback(host) && named.unwrap_or(default) == port
+    loopback(host).is_some_and(|authority| authority.port_u16().unwrap_or(default) == port)
 }
 
-/// Whether `HOST` or `HOST:PORT` names this machine: `localhost` or a loopback address.
 fn is_loopback(authority: &str) -> bool {
-    let Ok(parsed) = authority.parse::<Authority>() else { return false };
+    loopback(authority).is_some()
+}
+
+/// `HOST` or `HOST:PORT`, if it names this machine: `localhost` or a loopback address.
+fn loopback(authority: &str) -> Option<Authority> {
+    let parsed = authority.parse::<Authority>().ok()?;
     let host = parsed.host();
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    !authority.contains('@')
-        && (bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()))
+    let is_ours = bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    (is_ours && !authority.contains('@')).then_some(parsed)
 }
 
 #[cfg(test)]

@@ -14,18 +14,23 @@ use crate::respond::Refusal;
 /// A message is JSON, and its sender can read our answers. The media type also keeps out what a web page can
 /// send without asking first.
 pub(crate) fn check_media(headers: &HeaderMap) -> Result<(), Refusal> {
-    let essence = |value: &str| value.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    let sent = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(essence);
-    if sent.as_deref() != Some("application/json") || headers.contains_key(CONTENT_ENCODING) {
+    let is = |value: &str, media: &str| essence(value).eq_ignore_ascii_case(media);
+    let sent = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !sent.is_some_and(|value| is(value, "application/json")) || headers.contains_key(CONTENT_ENCODING) {
         return Err(Refusal::MediaType);
     }
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut accepted = accepted.flat_map(|value| value.split(',')).map(essence).peekable();
-    let takes = |media: String| matches!(media.as_str(), "application/json" | "application/*" | "*/*");
+    let mut accepted = accepted.flat_map(|value| value.split(',')).peekable();
+    let takes = |value: &str| ["application/json", "application/*", "*/*"].iter().any(|media| is(value, media));
     match accepted.peek().is_none() || accepted.any(takes) {
         true => Ok(()),
         false => Err(Refusal::NotAcceptable),
     }
+}
+
+/// A media type without its parameters.
+fn essence(value: &str) -> &str {
+    value.split(';').next().unwrap_or("").trim()
 }
 
 pub(crate) async fn body(body: Incoming, limits: &HouseLimits) -> Result<Bytes, Refusal> {

@@ -62,16 +62,16 @@ async fn handle(front: &Arc<Front>, request: Request<Incoming>) -> Result<Respon
     if !certosa_policy::admits(route.plan(), &caller) {
         return Err(Refusal::NoRoute);
     }
-    let message = |body| Message { caller, way: Way::Http, route: path.into(), headers: head.headers.clone(), body };
+    let message = Message { caller, way: Way::Http, route: path.into(), headers: head.headers, body: Bytes::new() };
     match head.method {
         Method::POST => {
-            read::check_media(&head.headers)?;
+            read::check_media(&message.headers)?;
             let body = read::body(body, front.house.limits()).await?;
-            let exchange = Arc::clone(&front.face).exchange(message(body));
+            let exchange = Arc::clone(&front.face).exchange(Message { body, ..message });
             Ok(stream::exchange(front, exchange).await)
         }
-        Method::GET => Ok(respond::opened(Arc::clone(&front.face).stream(message(Bytes::new())))),
-        Method::DELETE => Ok(respond::ended(front.face.end_session(&message(Bytes::new())))),
+        Method::GET => Ok(respond::opened(Arc::clone(&front.face).stream(message))),
+        Method::DELETE => Ok(respond::ended(front.face.end_session(&message))),
         _ => Err(Refusal::Method("POST, GET, DELETE")),
     }
 }

@@ -18,8 +18,13 @@ pub struct Cell {
     /// The last progress that was reported.
     pub(crate) progressed: Option<f64>,
     pub(crate) hearing: Hearing,
-    wasi: WasiCtx,
     table: ResourceTable,
+    /// Made when the guest first uses it: many never do, and it costs as much as the rest of a store.
+    wasi: Option<Box<Wasi>>,
+}
+
+struct Wasi {
+    context: WasiCtx,
     errors: Arc<Mutex<Tail>>,
 }
 
@@ -35,15 +40,13 @@ pub struct Hearing {
 
 impl Cell {
     pub fn new(limits: CellLimits, hearing: Hearing) -> Self {
-        let errors = Arc::new(Mutex::new(Tail::default()));
         Self {
             meter: Meter::new(limits),
             changes: Vec::new(),
             progressed: None,
             hearing,
-            wasi: wasi::context(&errors),
             table: wasi::table(),
-            errors,
+            wasi: None,
         }
     }
 
@@ -56,12 +59,17 @@ impl Cell {
 
     /// The end of what the guest wrote to its standard error.
     pub fn errors(&self) -> String {
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner).text()
+        let errors = self.wasi.as_ref().map(|wasi| wasi.errors.lock().unwrap_or_else(PoisonError::into_inner).text());
+        errors.unwrap_or_default()
     }
 }
 
 impl WasiView for Cell {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        let wasi = self.wasi.get_or_insert_with(|| {
+            let errors = Arc::default();
+            Box::new(Wasi { context: wasi::context(&errors), errors })
+        });
+        WasiCtxView { ctx: &mut wasi.context, table: &mut self.table }
     }
 }
