@@ -90,10 +90,25 @@ struct Bundle {
 
   limits @4 :CellLimits;
   # Bounds of each cell of this bundle.
+
+  reuse @5 :Reuse = once;
+  # Whether a cell outlives its call. What a tool keeps in memory, the next call in the same cell finds.
+
+  enum Reuse {
+    once @0;     # A fresh cell for each call. Nothing crosses from one call to another.
+    serial @1;   # One cell for all callers; their calls come one after the other. For tools that keep nothing
+                 # of one caller that another must not see, and take long to start.
+    caller @2;   # A cell for each caller; the calls of one caller come one after the other.
+  }
+
+  reuseIdleMsMax @6 :UInt32 = 60000;
+  # How long a reused cell may wait for its next call; then it ends and its memory is free. A call that
+  # goes past a limit or breaks off ends its cell too. 1 to 86,400,000.
 }
 
 struct CellLimits {
-  # What one cell may use. A cell is made for one call and ends with it, so these are bounds of a call.
+  # What one cell may use. A cell is made for one call and ends with it, so these are bounds of a call. In a cell
+  # that is reused memory and handles add up over its calls; everything else is counted for each call.
   # Going past one ends the call with an error that names the limit; the house and its other cells go on.
 
   memoryMibMax @0 :UInt32 = 64;
@@ -101,20 +116,34 @@ struct CellLimits {
   # A Rust tool needs 2; a Python or JavaScript runtime 32 to 128.
 
   cpuMsMax @1 :UInt32 = 2000;
-  # Time on the processor, counted in ticks of 1 ms; waiting does not count. 1 to 600,000.
+  # Time on the processor, of the guest and of the host on its behalf; waiting does not count. 1 to 600,000.
 
   wallMsMax @2 :UInt32 = 30000;
   # Time from the start of the cell to its end, waiting included. 1 to 3,600,000.
 
   outputKibMax @3 :UInt32 = 4096;
-  # Size of a result: all content, structured content and state. 1 to 65,536.
+  # Size of a result: all content, structured content and state; and of what the guest hands to one call of a
+  # host function. 1 to 65,536.
 
   concurrencyMax @4 :UInt32 = 64;
   # Cells of this bundle that run at the same time. Further calls wait in line. 1 to 10,000.
 
   queueMax @5 :UInt32 = 256;
-  # Calls that may wait in line, first come, first served. One more is refused at once with an error
-  # that says when to try again. 1 to 100,000.
+  # Calls that may wait in line. Callers take turns, and each is served in the order of its own calls. One call
+  # more is refused at once with an error that says when to try again. 1 to 100,000.
+
+  callerConcurrencyMax @6 :UInt32 = 64;
+  # Cells of this bundle that run for one caller at the same time. Further calls of that caller wait in line.
+  # 1 to 10,000.
+
+  stackKibMax @7 :UInt32 = 512;
+  # Stack of the cell. 64 to 8,192. Each value that a manifest uses sets address space aside for `cellsMax` cells.
+
+  handlesMax @8 :UInt32 = 1024;
+  # Handles of the host's resources that the cell holds at the same time (streams, pollables). 16 to 1,000,000.
+
+  logsMax @9 :UInt32 = 256;
+  # Log messages, of at most 4 KiB each. Further ones are dropped and counted in the record. 0 to 100,000.
 }
 
 struct Route {
@@ -158,28 +187,25 @@ struct HouseLimits {
   # Cells that run at the same time in all bundles together. 1 to 4,096. Address space is set aside for
   # each of them (4 GiB for each of up to 4 memories, which costs no memory), and a bundle's `concurrencyMax` cannot go beyond.
 
-  stackKibMax @1 :UInt32 = 512;
-  # Stack of each cell. 64 to 8,192.
-
-  requestKibMax @2 :UInt32 = 4096;
+  requestKibMax @1 :UInt32 = 4096;
   # Size of a request body. 1 to 65,536.
 
-  connectionsMax @3 :UInt32 = 4096;
+  connectionsMax @2 :UInt32 = 4096;
   # Open connections. Further ones wait in the backlog of the kernel. 1 to 100,000.
 
-  headerMsMax @4 :UInt32 = 10000;
+  headerMsMax @3 :UInt32 = 10000;
   # Time that a client may take to send a request's headers. 100 to 600,000.
 
-  bodyMsMax @5 :UInt32 = 30000;
+  bodyMsMax @4 :UInt32 = 30000;
   # Time that a client may take to send a request's body. 100 to 600,000.
 
-  sessionsMax @6 :UInt32 = 10000;
+  sessionsMax @5 :UInt32 = 10000;
   # Sessions of clients that speak MCP 2025-11-25 or older. When all are taken, the one that was idle
   # for longest ends. 1 to 1,000,000.
 
-  sessionIdleSMax @7 :UInt32 = 3600;
+  sessionIdleSMax @6 :UInt32 = 3600;
   # Time after which an idle session ends. 10 to 604,800.
 
-  drainMsMax @8 :UInt32 = 10000;
+  drainMsMax @7 :UInt32 = 10000;
   # Time that running calls get to finish when the house is told to stop. 0 is not allowed; 1 to 600,000.
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use certosa_house::{Ask, Call, Compilers, House, Way};
 use bytes::Bytes;
+use certosa_house::{Ask, Call, Compilers, House, Way};
 use certosa_isolate::{Image, Machine, compile};
-use certosa_mcp::{Answer, Face, Message};
 use certosa_manifest::{Manifest, Plan, Sources};
+use certosa_mcp::{Answer, Face, Message};
 use certosa_model::{Kind, Subject, ToolName};
 use certosa_policy::{Caller, Permit, Target, decide};
 use certosa_store::StateFolder;
@@ -37,8 +37,8 @@ fn cells(plan: &Plan, program: &Path) -> Done<()> {
     let component = std::fs::read(program.with_file_name("../bundles/hello.wasm"))?;
     let code = compile(&component, program, "internal-compile-component")?;
     let bundle = plan.bundles.first().ok_or("no bundle")?;
-    let machine = Machine::new(&plan.limits, bundle.limits.memory_bytes_max)?;
-    let image = machine.image(&code)?;
+    let machine = Machine::new(plan.limits.cells_max, [&bundle.limits])?;
+    let image = machine.image(&code, &bundle.limits)?;
     let caller = Caller::anonymous_loopback();
     let subject = Subject::of_item(&bundle.name, &ToolName::new("echo")?);
     let route = plan.routes.first().ok_or("no route")?;

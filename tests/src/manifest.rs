@@ -346,8 +346,8 @@ fn limits_have_ranges() {
         says(&problem, "out of its range");
         assert_eq!((problem["found"].as_str(), problem["line"].as_u64()), (Some(found), Some(4)), "{limit}");
     }
-    let problem = only(&Folder::new(&format!("bundles = [{HELLO}], limits = (stackKibMax = 1)")));
-    assert_eq!(problem["expected"], "64 to 8192");
+    let problem = only(&Folder::new(&format!("bundles = [{HELLO}], limits = (cellsMax = 0)")));
+    assert_eq!(problem["expected"], "1 to 4096");
 }
 
 #[test]

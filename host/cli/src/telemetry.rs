@@ -77,7 +77,7 @@ impl Observer for Spans {
             KeyValue::new("certosa.outcome", entry.outcome.as_str()),
             KeyValue::new("certosa.caller", entry.caller.as_str().to_owned()),
             KeyValue::new("certosa.route", entry.route.to_owned()),
-            KeyValue::new("certosa.cpu_ms", i64::from(entry.usage.cpu_ms)),
+            KeyValue::new("certosa.cpu_us", i64::try_from(entry.usage.cpu_us).unwrap_or(i64::MAX)),
             KeyValue::new("certosa.memory_bytes", i64::try_from(entry.usage.memory_bytes).unwrap_or(i64::MAX)),
         ];
         attributes.extend(entry.bundle.map(|bundle| KeyValue::new("certosa.bundle", bundle.to_owned())));

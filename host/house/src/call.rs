@@ -1,3 +1,4 @@
+use certosa_isolate::End;
 use certosa_model::{BundleName, Change, Kind, TraceParent};
 use certosa_policy::{Caller, Denial, Permit, Target, decide};
 use certosa_syscall::Hearing;
@@ -121,15 +122,15 @@ impl House {
             return Ok(pending.refuse(CallError::Arguments(wrong), reason));
         }
         let busy = |set_by, bound| CallError::Busy { retry_after_ms: RETRY_AFTER_MS, set_by, bound };
-        let Ok(_place) = bundle.line.enter().await else {
+        let Ok(_place) = bundle.line.enter(call.caller.subject()).await else {
             let error = busy("queueMax", bundle.limits.queue_max as u64);
             return Ok(pending.refuse(error, "the bundle's line is full".to_owned()));
         };
-        let Ok(_cell) = self.line.enter().await else {
+        let Ok(_cell) = self.line.enter(call.caller.subject()).await else {
             let error = busy("cellsMax", self.plan.limits.cells_max.into());
             return Ok(pending.refuse(error, "the house's line is full".to_owned()));
         };
-        let end = self.machine.call(&bundle.image, &permit, &task, &bundle.limits, hearing).await;
+        let end = self.run(bundle, &permit, &task, hearing).await;
         let result = match end.result {
             Ok(outcome) => checks::outcome(loaded, outcome, call.askable),
             Err(error) => Err(CallError::of_cell(error, bundle, loaded)),
@@ -137,6 +138,20 @@ impl House {
         // What a cell said that broke off has come to nothing.
         let news = result.as_ref().ok().and_then(|_| bundle.news(end.changes));
         Ok(pending.finish(result, end.usage, news))
+    }
+
+    /// Does the task in a fresh cell, or in the one that the manifest lets this call share.
+    async fn run(&self, bundle: &Bundle, permit: &Permit<'_>, task: &Task, hearing: Hearing) -> End<Outcome> {
+        let Bundle { image, limits, kept, .. } = bundle;
+        if kept.is_once() {
+            return self.machine.call(image, permit, task, limits, hearing).await;
+        }
+        let caller = permit.caller().subject();
+        let (end, warm) = self.machine.call_again(kept.take(caller), image, permit, task, limits, hearing).await;
+        if let Some(warm) = warm {
+            kept.put(caller, warm);
+        }
+        end
     }
 
     /// Finds what is asked for and asks the gate. Which of the two said no is for the record only.

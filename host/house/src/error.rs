@@ -96,6 +96,7 @@ impl fmt::Display for CallError {
                     Limit::Wall => "took longer than it may",
                     Limit::Stack => "nested its calls deeper than it may",
                     Limit::Output => "returned more than it may",
+                    Limit::Handles => "held more handles than it may",
                     Limit::Concurrency => "was called more often than it may",
                 };
                 write!(f, "the call {what} ({} = {bound}, set by the operator) and was ended", limit.field())

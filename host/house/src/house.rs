@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use certosa_isolate::{Image, Machine, PoolFacts};
 use certosa_manifest::{Plan, Problem, RoutePlan};
@@ -7,6 +8,7 @@ use certosa_policy::{Caller, Target, decide};
 use serde::Serialize;
 
 use crate::call::News;
+use crate::kept::Kept;
 use crate::line::Line;
 use crate::metrics::Counts;
 use crate::offer::{Prompt, Resource, ResourceTemplate, Tool};
@@ -35,6 +37,8 @@ pub(crate) struct Bundle {
     pub digest: Digest,
     pub limits: CellLimits,
     pub image: Image,
+    /// Cells that wait for their next call.
+    pub kept: Arc<Kept>,
     pub line: Line,
     pub items: Vec<LoadedItem>,
     pub seconds: Seconds,

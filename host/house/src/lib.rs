@@ -12,6 +12,7 @@ mod checks;
 mod error;
 mod house;
 mod json;
+mod kept;
 mod line;
 mod load;
 mod metrics;

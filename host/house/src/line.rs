@@ -1,59 +1,191 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use certosa_model::Subject;
+use tokio::sync::oneshot;
 
-/// The line in front of a bundle's cells: so many run, so many wait, first come, first served, and one more
-/// is told to come back.
+/// The line in front of cells: so many run, of each caller so many, and so many wait. Callers who wait take
+/// turns, so one with many calls does not hold up one with few; each caller's own calls keep their order.
 pub(crate) struct Line {
-    places: Semaphore,
-    running_max: usize,
-    waiting: AtomicUsize,
-    waiting_max: usize,
-    wait_max: Duration,
+    state: Mutex<State>,
+    bounds: Bounds,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub running_max: usize,
+    pub caller_running_max: usize,
+    pub waiting_max: usize,
+    pub wait_max: Duration,
 }
 
 /// The line is full, or did not move in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Full;
 
-/// Leaves the line again, however the wait ends.
-struct Waiting<'a>(&'a AtomicUsize);
+/// A place to run, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    line: &'a Line,
+    caller: &'a Subject,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: usize,
+    waiting: usize,
+    callers: HashMap<Subject, Queue>,
+    /// Callers who wait, in the order of their turns.
+    turns: VecDeque<Subject>,
+    /// Numbers the calls that wait.
+    next: u64,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    running: usize,
+    waiting: BTreeMap<u64, oneshot::Sender<()>>,
+}
+
+/// A call that waits. However its wait ends, it leaves the line as if it had not been there.
+struct Waiting<'a> {
+    line: &'a Line,
+    caller: &'a Subject,
+    number: u64,
+    called: oneshot::Receiver<()>,
+    /// The wait is over, and the place in use.
+    has_place: bool,
+}
+
+/// Callers that are remembered although nothing of theirs runs: making room for them anew costs time.
+const IDLE_CALLERS_MAX: usize = 64;
 
 impl Line {
-    pub(crate) fn new(running_max: usize, waiting_max: usize, wait_max: Duration) -> Self {
-        Self { places: Semaphore::new(running_max), running_max, waiting: AtomicUsize::new(0), waiting_max, wait_max }
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self { state: Mutex::default(), bounds }
     }
 
     pub(crate) fn running(&self) -> usize {
-        self.running_max - self.places.available_permits()
+        self.lock().running
     }
 
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.lock().waiting
     }
 
-    /// A place to run, held until it is dropped.
-    pub(crate) async fn enter(&self) -> Result<SemaphorePermit<'_>, Full> {
-        // Nobody is overtaken here: a free place goes to those who wait first.
-        if let Ok(place) = self.places.try_acquire() {
-            return Ok(place);
-        }
-        if self.waiting.fetch_add(1, Ordering::SeqCst) >= self.waiting_max {
-            self.waiting.fetch_sub(1, Ordering::SeqCst);
-            return Err(Full);
-        }
-        let _waiting = Waiting(&self.waiting);
-        match tokio::time::timeout(self.wait_max, self.places.acquire()).await {
-            Ok(Ok(place)) => Ok(place),
+    /// Waits for a place.
+    pub(crate) async fn enter<'a>(&'a self, caller: &'a Subject) -> Result<Place<'a>, Full> {
+        let Some(mut waiting) = self.ask(caller)? else { return Ok(Place { line: self, caller }) };
+        match tokio::time::timeout(self.bounds.wait_max, &mut waiting.called).await {
+            Ok(Ok(())) => {
+                waiting.has_place = true;
+                Ok(Place { line: self, caller })
+            }
             _ => Err(Full),
         }
+    }
+
+    /// Takes a place, or one in the line.
+    fn ask<'a>(&'a self, caller: &'a Subject) -> Result<Option<Waiting<'a>>, Full> {
+        let mut state = self.lock();
+        let State { running, waiting, callers, turns, next } = &mut *state;
+        if !callers.contains_key(caller) {
+            callers.insert(caller.clone(), Queue::default());
+        }
+        let Some(queue) = callers.get_mut(caller) else { return Err(Full) };
+        // Whoever waits and could run would have been called when the last place was given back.
+        if *running < self.bounds.running_max && queue.running < self.bounds.caller_running_max {
+            *running += 1;
+            queue.running += 1;
+            return Ok(None);
+        }
+        if *waiting >= self.bounds.waiting_max {
+            return Err(Full);
+        }
+        let (call, called) = oneshot::channel();
+        let number = *next;
+        *next += 1;
+        *waiting += 1;
+        if queue.waiting.is_empty() {
+            turns.push_back(caller.clone());
+        }
+        queue.waiting.insert(number, call);
+        Ok(Some(Waiting { line: self, caller, number, called, has_place: false }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Gives a place back, and to whoever is next.
+    fn give_back(&mut self, caller: &Subject, bounds: &Bounds) {
+        self.running = self.running.saturating_sub(1);
+        if let Some(queue) = self.callers.get_mut(caller) {
+            queue.running = queue.running.saturating_sub(1);
+            if queue.running == 0 && queue.waiting.is_empty() && self.callers.len() > IDLE_CALLERS_MAX {
+                self.callers.remove(caller);
+            }
+        }
+        self.call_next(bounds);
+    }
+
+    fn call_next(&mut self, bounds: &Bounds) {
+        for _ in 0..self.turns.len() {
+            if self.running >= bounds.running_max {
+                return;
+            }
+            let Some(caller) = self.turns.pop_front() else { return };
+            let Some(queue) = self.callers.get_mut(&caller) else { continue };
+            if queue.running < bounds.caller_running_max
+                && let Some((_, call)) = queue.waiting.pop_first()
+            {
+                self.waiting = self.waiting.saturating_sub(1);
+                // One who does not wait any more has taken itself out before.
+                if call.send(()).is_ok() {
+                    self.running += 1;
+                    queue.running += 1;
+                }
+            }
+            if !queue.waiting.is_empty() {
+                self.turns.push_back(caller);
+            }
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.line.lock().give_back(self.caller, &self.line.bounds);
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        if self.has_place {
+            return;
+        }
+        let mut state = self.line.lock();
+        let queue = state.callers.get_mut(self.caller);
+        match queue.and_then(|queue| queue.waiting.remove(&self.number)) {
+            Some(_) => {
+                state.waiting = state.waiting.saturating_sub(1);
+                let is_empty = state.callers.get(self.caller).is_none_or(|queue| queue.waiting.is_empty());
+                if is_empty {
+                    state.turns.retain(|caller| caller != self.caller);
+                }
+            }
+            // It was called in the moment in which it gave up.
+            None => state.give_back(self.caller, &self.line.bounds),
+        }
+    }
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line").field("bounds", &self.bounds).finish_non_exhaustive()
     }
 }
 
@@ -62,35 +194,78 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    #[tokio::test]
-    async fn the_line_is_bounded_and_in_order() {
-        let line = Arc::new(Line::new(1, 2, Duration::from_secs(5)));
-        let first = line.enter().await.unwrap();
-        let order = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let mut waiters = Vec::new();
-        for number in 0..2 {
-            let (line, order) = (Arc::clone(&line), Arc::clone(&order));
-            waiters.push(tokio::spawn(async move {
-                let _place = line.enter().await.unwrap();
-                order.lock().unwrap().push(number);
+    fn line(running_max: usize, caller_running_max: usize, waiting_max: usize, wait_ms: u64) -> Arc<Line> {
+        let wait_max = Duration::from_millis(wait_ms);
+        Arc::new(Line::new(Bounds { running_max, caller_running_max, waiting_max, wait_max }))
+    }
+
+    fn who(name: &str) -> Subject {
+        Subject::new(&format!("user/{name}")).unwrap()
+    }
+
+    /// Puts calls into the line one after the other and says in which order they got a place.
+    async fn order(line: &Arc<Line>, callers: &[&str], free: impl FnOnce()) -> Vec<String> {
+        let served = Arc::new(Mutex::new(Vec::new()));
+        let mut calls = Vec::new();
+        for (number, caller) in callers.iter().enumerate() {
+            let (line, served, caller) = (Arc::clone(line), Arc::clone(&served), (*caller).to_owned());
+            calls.push(tokio::spawn(async move {
+                let subject = who(&caller);
+                let place = line.enter(&subject).await.unwrap();
+                served.lock().unwrap().push(format!("{caller}{number}"));
+                tokio::task::yield_now().await;
+                drop(place);
             }));
             tokio::task::yield_now().await;
         }
-        assert_eq!(line.enter().await.err(), Some(Full));
-        drop(first);
-        for waiter in waiters {
-            waiter.await.unwrap();
+        free();
+        for call in calls {
+            call.await.unwrap();
         }
-        assert_eq!(*order.lock().unwrap(), [0, 1]);
-        assert!(line.enter().await.is_ok());
-        assert_eq!(line.waiting.load(Ordering::SeqCst), 0);
+        Arc::into_inner(served).unwrap().into_inner().unwrap()
     }
 
     #[tokio::test]
-    async fn a_wait_ends() {
-        let line = Line::new(1, 2, Duration::from_millis(10));
-        let _place = line.enter().await.unwrap();
-        assert_eq!(line.enter().await.err(), Some(Full));
-        assert_eq!(line.waiting.load(Ordering::SeqCst), 0);
+    async fn callers_take_turns_and_keep_their_order() {
+        let (line, first) = (line(1, 1, 10, 5_000), who("x"));
+        let place = line.enter(&first).await.unwrap();
+        let served = order(&line, &["a", "a", "a", "b", "c", "c"], || drop(place)).await;
+        assert_eq!(served, ["a0", "b3", "c4", "a1", "c5", "a2"]);
+        assert_eq!((line.running(), line.waiting(), line.lock().turns.len()), (0, 0, 0));
+    }
+
+    #[tokio::test]
+    async fn one_caller_does_not_take_all_places() {
+        let (line, a, b) = (line(3, 2, 10, 5_000), who("a"), who("b"));
+        let (one, _two) = (line.enter(&a).await.unwrap(), line.enter(&a).await.unwrap());
+        let third = order(&line, &["a", "b"], || assert_eq!((line.running(), line.waiting()), (3, 1)));
+        let third = tokio::time::timeout(Duration::from_millis(50), third).await;
+        assert!(third.is_err(), "the third of a waits although there is room");
+        drop(one);
+        assert!(line.enter(&a).await.is_ok() && line.enter(&b).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_line_is_bounded_and_a_wait_ends() {
+        let (line, a) = (line(1, 1, 1, 20), who("a"));
+        let place = line.enter(&a).await.unwrap();
+        let (second, third) = tokio::join!(line.enter(&a), line.enter(&a));
+        assert_eq!((second.err(), third.err()), (Some(Full), Some(Full)));
+        assert_eq!((line.waiting(), line.lock().turns.len()), (0, 0), "who gave up is gone");
+        drop(place);
+        assert!(line.enter(&a).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_leaves_its_place_to_others() {
+        let (line, a, b) = (line(1, 1, 10, 5_000), who("a"), who("b"));
+        let place = line.enter(&a).await.unwrap();
+        let mut gone = Box::pin(line.enter(&b));
+        assert!(std::future::poll_fn(|context| std::task::Poll::Ready(gone.as_mut().poll(context).is_pending())).await);
+        drop(place);
+        assert_eq!(line.running(), 1, "it was called");
+        drop(gone);
+        assert_eq!((line.running(), line.waiting()), (0, 0));
+        assert!(line.enter(&a).await.is_ok());
     }
 }

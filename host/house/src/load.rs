@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use certosa_isolate::{self as isolate, COMPONENT_BYTES_MAX, CellError, CodeError, Image, Machine, PoolError, Shape};
 use certosa_manifest::{BundlePlan, ComponentSource, Manifest, Path, Plan, Problem, Problems};
-use certosa_model::{CellLimits, Digest, Subject, ToolName};
+use certosa_model::{CellLimits, Digest, Reuse, Subject, ToolName};
 use certosa_store::{Cache, StateFolder, StoreError};
 use certosa_syscall::guest::EXPORTS;
 
 use crate::house::{Bundle, House, Item, LoadedItem, LoadedTool};
-use crate::line::Line;
+use crate::kept::Kept;
+use crate::line::{Bounds, Line};
 use crate::metrics::{self, Counts};
 use crate::offer::Offer;
 use crate::record::Recorder;
@@ -79,8 +80,7 @@ impl House {
         }
         refuse(problems)?;
 
-        let memory_bytes_max = plan.bundles.iter().map(|bundle| bundle.limits.memory_bytes_max).max().unwrap_or(0);
-        let machine = Machine::new(&plan.limits, memory_bytes_max)?;
+        let machine = Machine::new(cells(&plan), plan.bundles.iter().map(|bundle| &bundle.limits))?;
         let mut loader = Loader {
             manifest,
             machine: &machine,
@@ -104,9 +104,22 @@ impl House {
         let routes = routes::name(manifest, &plan, &bundles, &mut warnings);
         let recorder = Recorder::start(state.records()?).map_err(OpenError::Recorder)?;
         let longest_ms = bundles.iter().map(|bundle| bundle.limits.wall_ms_max).max().unwrap_or(0);
-        let line = Line::new(plan.limits.cells_max as usize, usize::MAX >> 3, Duration::from_millis(longest_ms.into()));
+        let cells_max = plan.limits.cells_max as usize;
+        let line = Line::new(Bounds {
+            running_max: cells_max,
+            caller_running_max: cells_max,
+            waiting_max: bundles.iter().map(|bundle| bundle.limits.concurrency_max).sum(),
+            wait_max: Duration::from_millis(longest_ms.into()),
+        });
         Ok(Self { plan, machine, bundles, routes, line, recorder, unknown: Counts::default(), warnings })
     }
+}
+
+/// How many cells there can be at the same time: those that run, and those that wait for their next call.
+fn cells(plan: &Plan) -> u32 {
+    let kept = plan.bundles.iter().filter(|bundle| bundle.reuse != Reuse::Once);
+    let kept = kept.map(|bundle| u32::try_from(bundle.limits.concurrency_max).unwrap_or(u32::MAX));
+    kept.fold(plan.limits.cells_max, u32::saturating_add)
 }
 
 fn refuse(problems: Vec<Problem>) -> Result<(), OpenError> {
@@ -192,13 +205,20 @@ impl Loader<'_> {
                 Vec::new()
             }
         };
-        let wait = Duration::from_millis(plan.limits.wall_ms_max.into());
+        let CellLimits { concurrency_max, caller_concurrency_max, queue_max, wall_ms_max, .. } = plan.limits;
+        let idle_max = Duration::from_millis(plan.reuse_idle_ms_max.into());
         Ok(Some(Bundle {
             name: plan.name.clone(),
             digest: component.shape.digest,
             limits: plan.limits,
             image,
-            line: Line::new(plan.limits.concurrency_max, plan.limits.queue_max, wait),
+            kept: Kept::new(plan.reuse, concurrency_max, idle_max),
+            line: Line::new(Bounds {
+                running_max: concurrency_max,
+                caller_running_max: caller_concurrency_max,
+                waiting_max: queue_max,
+                wait_max: Duration::from_millis(wall_ms_max.into()),
+            }),
             items,
             seconds: metrics::seconds(),
         }))
@@ -206,7 +226,7 @@ impl Loader<'_> {
 
     fn image(&mut self, path: &Path, plan: &BundlePlan, component: &Component) -> Result<Option<Image>, OpenError> {
         let key = isolate::code_digest(component.shape.digest);
-        let kept = self.cache.load(CODE_KIND, key).and_then(|code| self.machine.image(&code).ok());
+        let kept = self.cache.load(CODE_KIND, key).and_then(|code| self.machine.image(&code, &plan.limits).ok());
         if kept.is_some() {
             return Ok(kept);
         }
@@ -216,7 +236,7 @@ impl Loader<'_> {
             Err(error @ CodeError::Job(_)) => return Err(OpenError::Compiler(error)),
             Err(error) => return Ok(self.note(path, plan, &error.to_string())),
         };
-        match self.machine.image(&code) {
+        match self.machine.image(&code, &plan.limits) {
             Ok(image) => {
                 self.keep(CODE_KIND, key, &code);
                 Ok(Some(image))

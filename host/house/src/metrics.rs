@@ -4,12 +4,14 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use certosa_model::Usage;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::histogram::exponential_buckets;
+use prometheus_client::registry::Unit;
 
 use crate::house::{House, LoadedItem};
 use crate::record::{Outcome, Seconds};
@@ -21,7 +23,7 @@ pub struct Metrics(Arc<House>);
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     calls: [AtomicU64; Outcome::ALL.len()],
-    cpu_ms: AtomicU64,
+    cpu_us: AtomicU64,
 }
 
 /// From 100 µs to 26 s.
@@ -34,7 +36,7 @@ impl Counts {
         if let Some(count) = self.calls.get(outcome as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        self.cpu_ms.fetch_add(usage.cpu_ms.into(), Ordering::Relaxed);
+        self.cpu_us.fetch_add(usage.cpu_us, Ordering::Relaxed);
     }
 
     /// How many calls ended in which way; only those that did.
@@ -80,12 +82,13 @@ impl Collector for Metrics {
             let labels = [("bundle", ""), ("kind", ""), ("name", ""), ("outcome", outcome)];
             calls.encode_family(&labels)?.encode_counter::<[(&str, &str); 0], u64, u64>(&count, None)?;
         }
-        let help = "Time on the processor, in ticks of 1 ms";
-        let mut cpu = encoder.encode_descriptor("certosa_cpu_milliseconds", help, None, MetricType::Counter)?;
+        let help = "Time on the processor";
+        let mut cpu = encoder.encode_descriptor("certosa_cpu", help, Some(&Unit::Seconds), MetricType::Counter)?;
         for bundle in &self.0.bundles {
-            let spent = bundle.items.iter().map(|item| item.counts.cpu_ms.load(Ordering::Relaxed)).sum::<u64>();
+            let spent = bundle.items.iter().map(|item| item.counts.cpu_us.load(Ordering::Relaxed)).sum::<u64>();
+            let spent = Duration::from_micros(spent).as_secs_f64();
             let labels = [("bundle", bundle.name.as_str())];
-            cpu.encode_family(&labels)?.encode_counter::<[(&str, &str); 0], u64, u64>(&spent, None)?;
+            cpu.encode_family(&labels)?.encode_counter::<[(&str, &str); 0], f64, u64>(&spent, None)?;
         }
         let help = "Calls from their arrival to their record, waiting in line included";
         let mut durations = encoder.encode_descriptor("certosa_call_seconds", help, None, MetricType::Histogram)?;

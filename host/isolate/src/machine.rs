@@ -1,28 +1,36 @@
-use std::time::{Duration, Instant};
-
-use certosa_model::{CellLimits, Change, HouseLimits, Limit, Usage};
+use certosa_model::{CellLimits, Limit};
 use certosa_policy::Permit;
-use certosa_syscall::guest::{Linked, Offer, Outcome, Refusal, Task};
-use certosa_syscall::{Cell, CpuSpent, Hearing};
-use wasmtime::component::{Component, Linker};
-use wasmtime::{Engine, Store, Trap, UpdateDeadline};
-use wasmtime_wasi::I32Exit;
+use certosa_syscall::guest::{Linked, Offer, Outcome, Task};
+use certosa_syscall::{Cell, Hearing};
+use wasmtime::Store;
+use wasmtime::component::{Component, Instance, Linker};
 
+use crate::cell::{self, CellError, End};
 use crate::pool::{self, PoolError, PoolFacts};
 use crate::ticker::Ticker;
 
 /// Where cells run. There is one in a house.
 pub struct Machine {
-    engine: Engine,
-    linker: Linker<Cell>,
+    /// One for each depth of stack: the stack is the one limit that belongs to an engine.
+    wings: Vec<Wing>,
     ticker: Ticker,
     facts: PoolFacts,
+}
+
+struct Wing {
     stack_bytes_max: usize,
+    linker: Linker<Cell>,
 }
 
 /// A component that is loaded and linked: all that is left to do for a cell is to instantiate it.
 pub struct Image {
     bundle: Linked,
+}
+
+/// A cell that outlives its calls. It is dropped when one of them ends with anything but a result.
+pub struct Warm {
+    store: Store<Cell>,
+    instance: Instance,
 }
 
 /// Why a component's code did not become an image.
@@ -34,40 +42,27 @@ pub enum ImageError {
     World(String),
 }
 
-/// How a cell ended, and what it used.
-pub struct End<T> {
-    pub usage: Usage,
-    /// What the bundle said is out of date with its clients.
-    pub changes: Vec<Change>,
-    pub result: Result<T, CellError>,
-}
-
-/// Why a cell has no result.
-#[derive(Debug, Clone)]
-pub enum CellError {
-    /// It went past a limit. The number is the bound, in the unit of the manifest's field.
-    Limit(Limit, u64),
-    /// It broke off: a panic, an invalid access, an exit. The second text is for the operator: the trace and
-    /// the end of the guest's standard error.
-    Trap(String, String),
-    /// It answered with a refusal.
-    Refused(Refusal),
-    /// The host could not do its part.
-    Host(String),
-}
-
-/// Room for lists and records around the bytes that count as output.
-const LIFT_SLACK_BYTES: usize = 64 << 10;
-
 impl Machine {
-    /// Sets up a machine whose cells have at most `memory_bytes_max` in one memory.
-    pub fn new(limits: &HouseLimits, memory_bytes_max: usize) -> Result<Self, PoolError> {
-        let (engine, facts) = pool::engine(limits, memory_bytes_max)?;
-        let failed = |source| PoolError::of(limits, source);
-        let mut linker = Linker::new(&engine);
-        certosa_syscall::link(&mut linker).map_err(failed)?;
-        let ticker = Ticker::start(engine.clone()).map_err(|error| failed(error.into()))?;
-        Ok(Self { engine, linker, ticker, facts, stack_bytes_max: limits.stack_bytes_max })
+    /// Sets up a machine for cells with these limits, of which at most `cells` exist at the same time.
+    pub fn new<'l>(cells: u32, limits: impl IntoIterator<Item = &'l CellLimits>) -> Result<Self, PoolError> {
+        let limits: Vec<_> = limits.into_iter().collect();
+        let mut stacks: Vec<_> = limits.iter().map(|limits| limits.stack_bytes_max).collect();
+        stacks.sort_unstable();
+        stacks.dedup();
+        let failed = |source| PoolError::of(cells, source);
+        let (mut wings, mut engines, mut facts) = (Vec::new(), Vec::new(), PoolFacts::default());
+        for stack_bytes_max in stacks {
+            let here = limits.iter().filter(|limits| limits.stack_bytes_max == stack_bytes_max);
+            let memory_bytes_max = here.map(|limits| limits.memory_bytes_max).max().unwrap_or_default();
+            let engine;
+            (engine, facts) = pool::engine(cells, memory_bytes_max, stack_bytes_max)?;
+            let mut linker = Linker::new(&engine);
+            certosa_syscall::link(&mut linker).map_err(failed)?;
+            engines.push(engine);
+            wings.push(Wing { stack_bytes_max, linker });
+        }
+        let ticker = Ticker::start(engines).map_err(|error| failed(error.into()))?;
+        Ok(Self { wings, ticker, facts })
     }
 
     pub fn facts(&self) -> PoolFacts {
@@ -77,11 +72,15 @@ impl Machine {
     /// Loads code that [`crate::compile`] made and links it to the doors.
     ///
     /// `code` has to come from the compiler of this program, directly or through the authenticated cache.
-    pub fn image(&self, code: &[u8]) -> Result<Image, ImageError> {
+    pub fn image(&self, code: &[u8], limits: &CellLimits) -> Result<Image, ImageError> {
+        let wing = self.wings.iter().find(|wing| wing.stack_bytes_max == limits.stack_bytes_max);
+        let Some(Wing { linker, .. }) = wing else {
+            return Err(ImageError::World("this machine was set up for other limits".to_owned()));
+        };
         #[expect(unsafe_code, reason = "loading machine code is what a code cache is for")]
         // SAFETY: both callers pass what our own child process compiled, or what the cache kept under a MAC
         // whose key only this user can read; wasmtime checks the engine's version and settings.
-        let component = unsafe { Component::deserialize(&self.engine, code) };
+        let component = unsafe { Component::deserialize(linker.engine(), code) };
         let component = component.map_err(|error| match format!("{error:#}") {
             why if why.contains("pooling allocator") => ImageError::World(format!(
                 "it starts with more than any cell here may have ({}): see memoryMibMax",
@@ -89,14 +88,16 @@ impl Machine {
             )),
             why => ImageError::Code(why),
         })?;
-        let linked = self.linker.instantiate_pre(&component).and_then(Linked::new);
+        let linked = linker.instantiate_pre(&component).and_then(Linked::new);
         let bundle = linked.map_err(|error| ImageError::World(format!("{error:#}")))?;
         Ok(Image { bundle })
     }
 
     /// Asks a bundle for what it offers, in a cell of its own and without any caller.
     pub async fn list(&self, image: &Image, limits: &CellLimits) -> End<Offer> {
-        self.run(limits, Hearing::default(), async |store| image.bundle.list(store).await).await
+        let _ticking = self.ticker.run();
+        let mut store = image.store(limits, Hearing::default());
+        cell::run(&mut store, async |store| image.bundle.list(store).await).await
     }
 
     /// Does one task in a cell of its own. The permit is the proof that it may run.
@@ -108,94 +109,62 @@ impl Machine {
         limits: &CellLimits,
         hearing: Hearing,
     ) -> End<Outcome> {
-        let mut end = self.run(limits, hearing, async |store| image.bundle.run(store, task).await).await;
-        if let Ok(outcome) = &end.result {
-            end.usage.output_bytes = outcome.size();
-            if end.usage.output_bytes > limits.output_bytes_max {
-                end.result = Err(self.over(Limit::Output, limits));
-            }
-        }
-        end
+        let _ticking = self.ticker.run();
+        let mut store = image.store(limits, hearing);
+        let work = async |store: &mut Store<Cell>| {
+            let instance = image.bundle.instantiate(store).await?;
+            image.bundle.run(store, &instance, task).await
+        };
+        sized(cell::run(&mut store, work).await, limits)
     }
 
-    async fn run<T>(
+    /// Does one task in a cell that is there from the call before, and comes back if this one had a result.
+    /// Without one a cell is made. If the call is given up, the cell is gone.
+    pub async fn call_again(
         &self,
+        warm: Option<Warm>,
+        image: &Image,
+        _permit: &Permit<'_>,
+        task: &Task,
         limits: &CellLimits,
         hearing: Hearing,
-        work: impl AsyncFnOnce(&mut Store<Cell>) -> wasmtime::Result<Result<T, Refusal>>,
-    ) -> End<T> {
-        let started = Instant::now();
+    ) -> (End<Outcome>, Option<Warm>) {
         let _ticking = self.ticker.run();
-        let mut store = self.store(limits, hearing);
-        let wall = Duration::from_millis(limits.wall_ms_max.into());
-        let ended = tokio::time::timeout(wall, work(&mut store)).await;
-        let cell = store.data();
-        let usage = Usage {
-            cpu_ms: cell.meter.cpu_ms,
-            wall_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-            memory_bytes: cell.meter.memory_bytes_peak,
-            output_bytes: 0,
-            events_dropped: cell.meter.events_dropped,
+        let (mut store, known) = match warm {
+            Some(Warm { mut store, instance }) => {
+                store.data_mut().begin(*limits, hearing);
+                (store, Some(instance))
+            }
+            None => (image.store(limits, hearing), None),
         };
-        let result = match ended {
-            Err(_elapsed) => Err(self.over(Limit::Wall, limits)),
-            Ok(Err(error)) => Err(self.explain(&error, cell, limits)),
-            Ok(Ok(Err(refusal))) => Err(CellError::Refused(refusal)),
-            Ok(Ok(Ok(value))) => Ok(value),
+        let mut made = known;
+        let work = async |store: &mut Store<Cell>| {
+            let instance = match known {
+                Some(instance) => instance,
+                None => image.bundle.instantiate(store).await?,
+            };
+            made = Some(instance);
+            image.bundle.run(store, &instance, task).await
         };
-        End { usage, changes: std::mem::take(&mut store.data_mut().changes), result }
+        let end = sized(cell::run(&mut store, work).await, limits);
+        let is_good = matches!(&end.result, Ok(_) | Err(CellError::Refused(_)));
+        (end, made.filter(|_| is_good).map(|instance| Warm { store, instance }))
     }
+}
 
+impl Image {
     fn store(&self, limits: &CellLimits, hearing: Hearing) -> Store<Cell> {
-        let mut store = Store::new(&self.engine, Cell::new(*limits, hearing));
-        store.limiter(|cell| &mut cell.meter);
-        store.set_hostcall_fuel(limits.output_bytes_max.saturating_add(LIFT_SLACK_BYTES));
-        // The deadline is one tick from the start (faster than to move it later): a guest that is seen
-        // running when the epoch changes pays one tick and lets its neighbours go first.
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|mut context| {
-            context.data_mut().meter.tick()?;
-            Ok(UpdateDeadline::Yield(1))
-        });
-        store
+        cell::store(self.bundle.engine(), limits, hearing)
     }
+}
 
-    /// The error of a cell that went past `limit`.
-    fn over(&self, limit: Limit, limits: &CellLimits) -> CellError {
-        let bound = match limit {
-            Limit::Memory => limits.memory_bytes_max >> 20,
-            Limit::Cpu => limits.cpu_ms_max as usize,
-            Limit::Wall => limits.wall_ms_max as usize,
-            Limit::Stack => self.stack_bytes_max >> 10,
-            Limit::Output => limits.output_bytes_max >> 10,
-            Limit::Concurrency => limits.queue_max,
-        };
-        CellError::Limit(limit, bound as u64)
+/// Measures the outcome, and refuses one that is too large.
+fn sized(mut end: End<Outcome>, limits: &CellLimits) -> End<Outcome> {
+    if let Ok(outcome) = &end.result {
+        end.usage.output_bytes = outcome.size();
+        if end.usage.output_bytes > limits.output_bytes_max {
+            end.result = Err(cell::over(Limit::Output, limits));
+        }
     }
-
-    /// Finds out why wasmtime ended the cell.
-    fn explain(&self, error: &wasmtime::Error, cell: &Cell, limits: &CellLimits) -> CellError {
-        let trap = error.downcast_ref::<Trap>();
-        let exit = error.downcast_ref::<I32Exit>();
-        if error.is::<CpuSpent>() {
-            return self.over(Limit::Cpu, limits);
-        }
-        if trap == Some(&Trap::StackOverflow) {
-            return self.over(Limit::Stack, limits);
-        }
-        // wasmtime has no type for this; the test of the output limit notices when the text changes.
-        if format!("{error:#}").contains("fuel allocated for hostcalls has been exhausted") {
-            return self.over(Limit::Output, limits);
-        }
-        // Out of memory shows as an abort, or as a component that could not even be instantiated.
-        if cell.meter.memory_refused && exit.is_none() && matches!(trap, None | Some(Trap::UnreachableCodeReached)) {
-            return self.over(Limit::Memory, limits);
-        }
-        let seen = match (exit, trap) {
-            (Some(exit), _) => format!("the tool ended its own process (exit code {})", exit.0),
-            (_, Some(trap)) => format!("the tool broke off: {trap}"),
-            _ => format!("the tool broke off: {}", error.root_cause()),
-        };
-        CellError::Trap(seen, format!("{error:?}\n{}", cell.errors()))
-    }
+    end
 }

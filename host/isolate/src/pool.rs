@@ -1,6 +1,5 @@
 //! How the engine is set up. The figures behind it are in `docs/performance.md`.
 
-use certosa_model::HouseLimits;
 use certosa_syscall::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLES_MAX};
 use serde::Serialize;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
@@ -21,7 +20,7 @@ const DECOMMIT_BATCH: usize = 16;
 const HOST_STACK_BYTES: usize = 1 << 20;
 
 /// What the machine found out about the kernel; for the operator.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct PoolFacts {
     /// Linux 6.7 and later resets only the pages that a cell touched. Without it cells cost more.
     pub pagemap_scan: bool,
@@ -35,8 +34,8 @@ pub struct PoolError {
 }
 
 impl PoolError {
-    pub(crate) fn of(limits: &HouseLimits, source: wasmtime::Error) -> Self {
-        Self { cells: limits.cells_max, source }
+    pub(crate) fn of(cells: u32, source: wasmtime::Error) -> Self {
+        Self { cells, source }
     }
 }
 
@@ -51,9 +50,12 @@ pub(crate) fn code_config() -> Config {
     config
 }
 
-/// The engine that cells run in, with a pool for `limits.cells_max` of them.
-pub(crate) fn engine(limits: &HouseLimits, memory_bytes_max: usize) -> Result<(Engine, PoolFacts), PoolError> {
-    let cells = limits.cells_max;
+/// An engine that cells run in, with a pool for so many of them.
+pub(crate) fn engine(
+    cells: u32,
+    memory_bytes_max: usize,
+    stack_bytes_max: usize,
+) -> Result<(Engine, PoolFacts), PoolError> {
     let pagemap_scan = PoolingAllocationConfig::is_pagemap_scan_available();
     let (keep, keep_table) = match pagemap_scan {
         true => (KEEP_BYTES_WITH_SCAN, KEEP_TABLE_BYTES_WITH_SCAN),
@@ -78,9 +80,9 @@ pub(crate) fn engine(limits: &HouseLimits, memory_bytes_max: usize) -> Result<(E
         .pagemap_scan(if pagemap_scan { Enabled::Yes } else { Enabled::No });
     let mut config = code_config();
     config
-        .max_wasm_stack(limits.stack_bytes_max)
-        .async_stack_size(limits.stack_bytes_max + HOST_STACK_BYTES)
+        .max_wasm_stack(stack_bytes_max)
+        .async_stack_size(stack_bytes_max + HOST_STACK_BYTES)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    let engine = Engine::new(&config).map_err(|source| PoolError::of(limits, source))?;
+    let engine = Engine::new(&config).map_err(|source| PoolError::of(cells, source))?;
     Ok((engine, PoolFacts { pagemap_scan }))
 }

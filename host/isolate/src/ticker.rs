@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
-/// Advances the engine's epoch every millisecond while cells run. It is a plain thread of the operating
+/// Advances the epoch of the engines every millisecond while cells run. It is a plain thread of the operating
 /// system: a guest that pins a worker of the async runtime may stop its timers, but not this one. When no
 /// cell has run for a while it sleeps until the next one does.
 pub(crate) struct Ticker {
@@ -26,14 +26,14 @@ const TICK: Duration = Duration::from_millis(1);
 const IDLE_TICKS_MAX: u32 = 50;
 
 impl Ticker {
-    pub(crate) fn start(engine: Engine) -> std::io::Result<Self> {
+    pub(crate) fn start(engines: Vec<Engine>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             running: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
         });
         let ours = Arc::clone(&shared);
-        let handle = thread::Builder::new().name("certosa-ticker".to_owned()).spawn(move || tick(&engine, &ours))?;
+        let handle = thread::Builder::new().name("certosa-ticker".to_owned()).spawn(move || tick(&engines, &ours))?;
         Ok(Self { shared, thread: handle.thread().clone() })
     }
 
@@ -60,11 +60,11 @@ impl Drop for Ticker {
     }
 }
 
-fn tick(engine: &Engine, shared: &Shared) {
+fn tick(engines: &[Engine], shared: &Shared) {
     let mut idle_ticks = 0;
     while !shared.stopped.load(Ordering::SeqCst) {
         thread::sleep(TICK);
-        engine.increment_epoch();
+        engines.iter().for_each(Engine::increment_epoch);
         idle_ticks = if shared.running.load(Ordering::SeqCst) > 0 { 0 } else { idle_ticks + 1 };
         if idle_ticks > IDLE_TICKS_MAX {
             // Announce sleep first and look again, so that a cell that starts in between wakes us.

@@ -11,6 +11,7 @@
 
 mod compile;
 mod lex;
+mod limits;
 mod manifest;
 mod plan;
 mod problem;

@@ -3,8 +3,8 @@ use std::net::SocketAddr;
 use std::path::{Component, Path as FilePath, PathBuf};
 
 use capnp::text;
-use certosa_model::{BundleName, CellLimits, Digest, HouseLimits, Pattern, Patterns};
-use certosa_schema::{bundle, cell_limits, house_limits, manifest, route, tls};
+use certosa_model::{BundleName, CellLimits, Digest, HouseLimits, Pattern, Patterns, Reuse};
+use certosa_schema::{bundle, manifest, route, tls};
 
 use crate::manifest::Manifest;
 use crate::problem::{Problem, Problems};
@@ -42,6 +42,9 @@ pub struct BundlePlan {
     pub source: ComponentSource,
     pub pinned: Option<Digest>,
     pub limits: CellLimits,
+    pub reuse: Reuse,
+    /// How long a cell that is reused may idle.
+    pub reuse_idle_ms_max: u32,
 }
 
 #[derive(Debug)]
@@ -83,7 +86,7 @@ impl Plan {
 }
 
 /// The checks. Each returns `None` after it has noted a problem.
-struct Check<'a> {
+pub(crate) struct Check<'a> {
     manifest: &'a Manifest,
     problems: Vec<Problem>,
 }
@@ -106,7 +109,7 @@ impl Check<'_> {
         Ok(Some(Plan { listen, bundles, routes, limits, tls, otlp, digest: self.manifest.digest() }))
     }
 
-    fn refuse(&mut self, path: &Path, message: &str, found: impl Into<String>, expected: impl Into<String>) {
+    pub(crate) fn refuse(&mut self, path: &Path, message: &str, found: impl Into<String>, expected: impl Into<String>) {
         if self.problems.len() <= Problems::MAX {
             self.problems.push(self.manifest.problem(path, message).found(found).expected(expected));
         }
@@ -214,7 +217,27 @@ impl Check<'_> {
             }
         };
         let limits = self.cell_limits(&path.field("limits"), said.get_limits()?, house);
-        Ok(name.zip(source).zip(limits).map(|((name, source), limits)| BundlePlan { name, source, pinned, limits }))
+        let idle = self.bound(&path.field("reuseIdleMsMax"), said.get_reuse_idle_ms_max(), 1, 86_400_000);
+        let reuse = match said.get_reuse() {
+            Ok(bundle::Reuse::Once) => Reuse::Once,
+            Ok(bundle::Reuse::Serial) => Reuse::Serial,
+            Ok(bundle::Reuse::Caller) => Reuse::Caller,
+            Err(unknown) => {
+                let expected = "once, serial or caller";
+                self.refuse(&path.field("reuse"), "unknown choice", unknown.0.to_string(), expected);
+                return Ok(None);
+            }
+        };
+        let (Some(name), Some(source), Some(mut limits), Some(reuse_idle_ms_max)) = (name, source, limits, idle) else {
+            return Ok(None);
+        };
+        // One cell does one thing at a time; the lines see to it that calls come one by one.
+        match reuse {
+            Reuse::Once => {}
+            Reuse::Serial => limits.concurrency_max = 1,
+            Reuse::Caller => limits.caller_concurrency_max = 1,
+        }
+        Ok(Some(BundlePlan { name, source, pinned, limits, reuse, reuse_idle_ms_max }))
     }
 
     fn file(&mut self, path: &Path, text: text::Reader<'_>) -> Option<ComponentSource> {
@@ -347,60 +370,6 @@ impl Check<'_> {
                 "bundle/NAME/TOOL",
             ),
         }
-    }
-
-    fn cell_limits(
-        &mut self,
-        path: &Path,
-        said: cell_limits::Reader<'_>,
-        house: Option<&HouseLimits>,
-    ) -> Option<CellLimits> {
-        let cells_max = house.map_or(10_000, |house| house.cells_max);
-        let memory = self.bound(&path.field("memoryMibMax"), said.get_memory_mib_max(), 1, 4_096);
-        let cpu = self.bound(&path.field("cpuMsMax"), said.get_cpu_ms_max(), 1, 600_000);
-        let wall = self.bound(&path.field("wallMsMax"), said.get_wall_ms_max(), 1, 3_600_000);
-        let output = self.bound(&path.field("outputKibMax"), said.get_output_kib_max(), 1, 65_536);
-        let concurrency = self.bound(&path.field("concurrencyMax"), said.get_concurrency_max(), 1, 10_000);
-        let queue = self.bound(&path.field("queueMax"), said.get_queue_max(), 1, 100_000);
-        Some(CellLimits {
-            memory_bytes_max: (memory? as usize) << 20,
-            cpu_ms_max: cpu?,
-            wall_ms_max: wall?,
-            output_bytes_max: (output? as usize) << 10,
-            concurrency_max: concurrency?.min(cells_max) as usize,
-            queue_max: queue? as usize,
-        })
-    }
-
-    fn house_limits(&mut self, path: &Path, said: house_limits::Reader<'_>) -> Option<HouseLimits> {
-        let cells = self.bound(&path.field("cellsMax"), said.get_cells_max(), 1, 4_096);
-        let stack = self.bound(&path.field("stackKibMax"), said.get_stack_kib_max(), 64, 8_192);
-        let request = self.bound(&path.field("requestKibMax"), said.get_request_kib_max(), 1, 65_536);
-        let connections = self.bound(&path.field("connectionsMax"), said.get_connections_max(), 1, 100_000);
-        let header = self.bound(&path.field("headerMsMax"), said.get_header_ms_max(), 100, 600_000);
-        let body = self.bound(&path.field("bodyMsMax"), said.get_body_ms_max(), 100, 600_000);
-        let sessions = self.bound(&path.field("sessionsMax"), said.get_sessions_max(), 1, 1_000_000);
-        let idle = self.bound(&path.field("sessionIdleSMax"), said.get_session_idle_s_max(), 10, 604_800);
-        let drain = self.bound(&path.field("drainMsMax"), said.get_drain_ms_max(), 1, 600_000);
-        Some(HouseLimits {
-            cells_max: cells?,
-            stack_bytes_max: (stack? as usize) << 10,
-            request_bytes_max: (request? as usize) << 10,
-            connections_max: connections? as usize,
-            header_ms_max: header?,
-            body_ms_max: body?,
-            sessions_max: sessions? as usize,
-            session_idle_s_max: idle?,
-            drain_ms_max: drain?,
-        })
-    }
-
-    fn bound(&mut self, path: &Path, value: u32, min: u32, max: u32) -> Option<u32> {
-        let fits = (min..=max).contains(&value);
-        if !fits {
-            self.refuse(path, "a limit out of its range", value.to_string(), format!("{min} to {max}"));
-        }
-        fits.then_some(value)
     }
 }
 

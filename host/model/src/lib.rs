@@ -11,7 +11,7 @@ mod trace;
 
 pub use digest::{Digest, DigestError};
 pub use event::{Change, Event, Lists, LogLevel, Progress};
-pub use limits::{CellLimits, HouseLimits, Limit, Usage};
+pub use limits::{CellLimits, HouseLimits, Limit, Reuse, Usage};
 pub use name::{BundleName, NameError, TOOL_NAME_BYTES_MAX, ToolName};
 pub use pattern::{Pattern, PatternError, Patterns};
 pub use subject::{SUBJECT_BYTES_MAX, SUBJECT_SEGMENTS_MAX, Subject, SubjectError};

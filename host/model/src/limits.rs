@@ -7,15 +7,27 @@ pub struct CellLimits {
     pub cpu_ms_max: u32,
     pub wall_ms_max: u32,
     pub output_bytes_max: usize,
+    pub stack_bytes_max: usize,
+    pub handles_max: usize,
+    pub logs_max: u32,
     pub concurrency_max: usize,
+    pub caller_concurrency_max: usize,
     pub queue_max: usize,
+}
+
+/// Which calls share a cell, as `Reuse` in `certosa.capnp` explains it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reuse {
+    #[default]
+    Once,
+    Serial,
+    Caller,
 }
 
 /// Bounds of the house, as `HouseLimits` in `certosa.capnp` explains them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HouseLimits {
     pub cells_max: u32,
-    pub stack_bytes_max: usize,
     pub request_bytes_max: usize,
     pub connections_max: usize,
     pub header_ms_max: u32,
@@ -34,6 +46,7 @@ pub enum Limit {
     Wall,
     Stack,
     Output,
+    Handles,
     Concurrency,
 }
 
@@ -46,6 +59,7 @@ impl Limit {
             Self::Wall => "wall",
             Self::Stack => "stack",
             Self::Output => "output",
+            Self::Handles => "handles",
             Self::Concurrency => "concurrency",
         }
     }
@@ -58,6 +72,7 @@ impl Limit {
             Self::Wall => "wallMsMax",
             Self::Stack => "stackKibMax",
             Self::Output => "outputKibMax",
+            Self::Handles => "handlesMax",
             Self::Concurrency => "queueMax",
         }
     }
@@ -66,8 +81,8 @@ impl Limit {
 /// What a call consumed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
-    /// Ticks of 1 ms in which the guest was seen running.
-    pub cpu_ms: u32,
+    /// Time on the processor, in the guest and in the host on its behalf.
+    pub cpu_us: u64,
     /// From the start of the cell to its end.
     pub wall_us: u64,
     /// The most that memories and tables came to at any time.

@@ -41,13 +41,21 @@ pub struct Hearing {
 impl Cell {
     pub fn new(limits: CellLimits, hearing: Hearing) -> Self {
         Self {
+            table: wasi::table(limits.handles_max),
             meter: Meter::new(limits),
             changes: Vec::new(),
             progressed: None,
             hearing,
-            table: wasi::table(),
             wasi: None,
         }
+    }
+
+    /// Begins the next call in a cell that outlives calls.
+    pub fn begin(&mut self, limits: CellLimits, hearing: Hearing) {
+        self.meter.begin(limits);
+        self.changes.clear();
+        self.progressed = None;
+        self.hearing = hearing;
     }
 
     pub(crate) fn tell(&mut self, event: Event) {

@@ -1,8 +1,8 @@
 //! What the house asks of a bundle, and what comes back: `wit/tools.wit`, `wit/prompts.wit`,
 //! `wit/resources.wit` and the words of `wit/types.wit`.
 
-use wasmtime::Store;
-use wasmtime::component::InstancePre;
+use wasmtime::component::{Instance, InstancePre};
+use wasmtime::{Engine, Store};
 
 use crate::Cell;
 use crate::bindings::exports::certosa::tools as exports;
@@ -72,9 +72,18 @@ impl Linked {
         })
     }
 
+    pub fn engine(&self) -> &Engine {
+        self.instance.engine()
+    }
+
+    /// Makes an instance in a store. It may run code of the guest.
+    pub async fn instantiate(&self, store: &mut Store<Cell>) -> wasmtime::Result<Instance> {
+        self.instance.instantiate_async(store).await
+    }
+
     /// Asks the bundle for everything that it offers.
     pub async fn list(&self, store: &mut Store<Cell>) -> wasmtime::Result<Result<Offer, Refusal>> {
-        let instance = self.instance.instantiate_async(&mut *store).await?;
+        let instance = self.instantiate(store).await?;
         let mut offer = Offer::default();
         if let Some(tools) = &self.tools {
             match tools.load(&mut *store, &instance)?.call_list_tools(&mut *store).await? {
@@ -98,27 +107,31 @@ impl Linked {
     }
 
     /// Does one task. The outcome of a task for an interface that is not exported is [`Refusal::Unknown`].
-    pub async fn run(&self, store: &mut Store<Cell>, task: &Task) -> wasmtime::Result<Result<Outcome, Refusal>> {
-        let instance = self.instance.instantiate_async(&mut *store).await?;
+    pub async fn run(
+        &self,
+        store: &mut Store<Cell>,
+        instance: &Instance,
+        task: &Task,
+    ) -> wasmtime::Result<Result<Outcome, Refusal>> {
         match (task, &self.tools, &self.prompts, &self.resources) {
             (Task::Call(call), Some(tools), ..) => {
-                let tools = tools.load(&mut *store, &instance)?;
+                let tools = tools.load(&mut *store, instance)?;
                 Ok(tools.call_call_tool(store, call).await?.map(Outcome::from))
             }
             (Task::Get(get), _, Some(prompts), _) => {
-                let prompts = prompts.load(&mut *store, &instance)?;
+                let prompts = prompts.load(&mut *store, instance)?;
                 Ok(prompts.call_get_prompt(store, get).await?.map(Outcome::from))
             }
             (Task::CompletePrompt(completing), _, Some(prompts), _) => {
-                let prompts = prompts.load(&mut *store, &instance)?;
+                let prompts = prompts.load(&mut *store, instance)?;
                 Ok(prompts.call_complete(store, completing).await?.map(Outcome::Completion))
             }
             (Task::Read(read), .., Some(resources)) => {
-                let resources = resources.load(&mut *store, &instance)?;
+                let resources = resources.load(&mut *store, instance)?;
                 Ok(resources.call_read_resource(store, read).await?.map(Outcome::from))
             }
             (Task::CompleteResource(completing), .., Some(resources)) => {
-                let resources = resources.load(&mut *store, &instance)?;
+                let resources = resources.load(&mut *store, instance)?;
                 Ok(resources.call_complete(store, completing).await?.map(Outcome::Completion))
             }
             _ => Ok(Err(Refusal::Unknown)),

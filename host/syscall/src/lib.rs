@@ -5,6 +5,7 @@
 
 pub mod caller;
 mod changes;
+mod clock;
 pub mod guest;
 mod log;
 mod meter;
@@ -20,8 +21,10 @@ pub(crate) mod bindings {
 }
 
 pub use caller::{Cell, Hearing};
+pub use clock::CpuClock;
 pub use guest::Linked;
 pub use meter::{CORE_INSTANCES_MAX, CpuSpent, MEMORIES_MAX, Meter, TABLES_MAX};
+pub use wasi::is_out_of_handles;
 
 use wasmtime::component::{HasSelf, Linker};
 

@@ -6,13 +6,12 @@ use serde_json::value::RawValue;
 use crate::bindings::certosa::tools::log::{Host, Level};
 use crate::caller::Cell;
 
-const MESSAGES_MAX: u32 = 256;
 const MESSAGE_BYTES_MAX: usize = 4096;
 
 impl Host for Cell {
     fn write(&mut self, level: Level, data: String) {
         self.meter.logs += 1;
-        if self.meter.logs > MESSAGES_MAX || data.len() > MESSAGE_BYTES_MAX {
+        if self.meter.logs > self.meter.limits().logs_max || data.len() > MESSAGE_BYTES_MAX {
             self.meter.events_dropped += 1;
             return;
         }

@@ -1,5 +1,10 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use certosa_model::CellLimits;
 use wasmtime::ResourceLimiter;
+
+use crate::clock::CpuClock;
 
 /// What one cell has used, and where it ends. Memory is summed over all linear memories and tables, because
 /// a bound for each of them alone is none.
@@ -10,7 +15,7 @@ pub struct Meter {
     pub memory_bytes_peak: usize,
     /// The guest asked for more memory than it may have. Some guests can do without; most trap next.
     pub memory_refused: bool,
-    pub cpu_ms: u32,
+    pub clock: Arc<CpuClock>,
     pub logs: u32,
     pub events_dropped: u32,
 }
@@ -36,16 +41,35 @@ impl Meter {
             memory_bytes: 0,
             memory_bytes_peak: 0,
             memory_refused: false,
-            cpu_ms: 0,
+            clock: Arc::default(),
             logs: 0,
             events_dropped: 0,
         }
     }
 
-    /// Counts a tick in which the guest was running.
-    pub fn tick(&mut self) -> Result<(), CpuSpent> {
-        self.cpu_ms += 1;
-        if self.cpu_ms > self.limits.cpu_ms_max { Err(CpuSpent(self.limits.cpu_ms_max)) } else { Ok(()) }
+    pub fn limits(&self) -> &CellLimits {
+        &self.limits
+    }
+
+    /// Begins to count for the next call. What the guest holds in memory it still holds.
+    pub fn begin(&mut self, limits: CellLimits) {
+        let memory_bytes = self.memory_bytes;
+        *self = Self { memory_bytes, memory_bytes_peak: memory_bytes, ..Self::new(limits) };
+    }
+
+    /// Looks at a cell that is running.
+    pub fn tick(&self) -> Result<(), CpuSpent> {
+        self.check(self.clock.look())
+    }
+
+    /// Whether a cell that has ended kept within its time.
+    pub fn end(&self) -> Result<(), CpuSpent> {
+        self.check(self.clock.spent())
+    }
+
+    fn check(&self, spent: Duration) -> Result<(), CpuSpent> {
+        let ms_max = self.limits.cpu_ms_max;
+        if spent > Duration::from_millis(ms_max.into()) { Err(CpuSpent(ms_max)) } else { Ok(()) }
     }
 
     fn grow(&mut self, more_bytes: usize) -> bool {
@@ -89,10 +113,14 @@ mod tests {
     fn meter() -> Meter {
         Meter::new(CellLimits {
             memory_bytes_max: 1000,
-            cpu_ms_max: 2,
+            cpu_ms_max: 20,
             wall_ms_max: 1,
             output_bytes_max: 1,
+            stack_bytes_max: 1,
+            handles_max: 1,
+            logs_max: 1,
             concurrency_max: 1,
+            caller_concurrency_max: 1,
             queue_max: 1,
         })
     }
@@ -109,9 +137,18 @@ mod tests {
     }
 
     #[test]
-    fn the_last_tick_within_the_bound_is_granted() {
+    fn time_is_counted_anew_for_each_call_and_memory_is_not() {
         let mut meter = meter();
-        assert!(meter.tick().is_ok() && meter.tick().is_ok());
-        assert!(meter.tick().is_err());
+        assert!(meter.memory_growing(0, 500, None).unwrap());
+        meter.clock.run();
+        let started = std::time::Instant::now();
+        while meter.tick().is_ok() {
+            assert!(started.elapsed() < Duration::from_secs(20));
+        }
+        meter.clock.stop();
+        assert!(meter.end().is_err());
+        meter.begin(*meter.limits());
+        assert!(meter.end().is_ok());
+        assert!(!meter.memory_growing(0, 501, None).unwrap());
     }
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::{self, AsyncWrite};
-use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::component::{Linker, ResourceTable, ResourceTableError};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
@@ -19,7 +19,6 @@ use crate::caller::Cell;
 pub(crate) const PACKAGES: [&str; 6] =
     ["wasi:io", "wasi:clocks", "wasi:random", "wasi:cli", "wasi:filesystem", "wasi:sockets"];
 
-const HANDLES_MAX: usize = 1024;
 const RANDOM_BYTES_MAX: u64 = 64 << 10;
 const TAIL_BYTES_MAX: usize = 2048;
 
@@ -37,10 +36,17 @@ pub(crate) fn context(errors: &Arc<Mutex<Tail>>) -> WasiCtx {
         .build()
 }
 
-pub(crate) fn table() -> ResourceTable {
+pub(crate) fn table(handles_max: usize) -> ResourceTable {
     let mut table = ResourceTable::new();
-    table.set_max_capacity(HANDLES_MAX);
+    table.set_max_capacity(handles_max);
     table
+}
+
+/// Whether a cell ended because it wanted to hold more handles than it may.
+pub fn is_out_of_handles(error: &wasmtime::Error) -> bool {
+    let full = |error: &ResourceTableError| matches!(error, ResourceTableError::Full);
+    // wasmtime has no type for the second; the test of the limit notices when the text changes.
+    error.downcast_ref().is_some_and(full) || format!("{error:#}").contains("store handle limit exceeded")
 }
 
 /// The last bytes of a text; the rest is gone.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use certosa_house::Offer;
 use certosa_isolate::{CodeError, Machine, Shape, check_shape, compile, wit};
-use certosa_model::{CellLimits, HouseLimits};
+use certosa_model::CellLimits;
 
 use crate::args::Output;
 use crate::exit::Exit;
@@ -29,20 +29,12 @@ const CELL: CellLimits = CellLimits {
     cpu_ms_max: 5_000,
     wall_ms_max: 10_000,
     output_bytes_max: 8 << 20,
-    concurrency_max: 1,
-    queue_max: 1,
-};
-
-const HOUSE: HouseLimits = HouseLimits {
-    cells_max: 1,
     stack_bytes_max: 512 << 10,
-    request_bytes_max: 0,
-    connections_max: 0,
-    header_ms_max: 0,
-    body_ms_max: 0,
-    sessions_max: 0,
-    session_idle_s_max: 0,
-    drain_ms_max: 0,
+    handles_max: 1024,
+    logs_max: 0,
+    concurrency_max: 1,
+    caller_concurrency_max: 1,
+    queue_max: 1,
 };
 
 pub fn run(args: &Inspect, format: Output) -> anyhow::Result<Exit> {
@@ -87,8 +79,8 @@ fn offer(bytes: &[u8], shape: &Shape) -> anyhow::Result<Result<Offer, String>> {
         Err(error @ CodeError::Job(_)) => return Err(error.into()),
         Err(error) => return Ok(Err(error.to_string())),
     };
-    let machine = Machine::new(&HOUSE, CELL.memory_bytes_max)?;
-    let image = match machine.image(&code) {
+    let machine = Machine::new(1, [&CELL])?;
+    let image = match machine.image(&code, &CELL) {
         Ok(image) => image,
         Err(error) => return Ok(Err(error.to_string())),
     };

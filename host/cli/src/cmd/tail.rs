@@ -66,7 +66,7 @@ struct Record<'a> {
     outcome: &'a str,
     #[serde(borrow)]
     reason: Option<std::borrow::Cow<'a, str>>,
-    cpu_ms: u32,
+    cpu_us: u64,
     wall_us: u64,
     memory_bytes: u64,
 }
@@ -148,14 +148,15 @@ fn show(line: &str, format: Output) -> bool {
     let reason = record.reason.map(|reason| format!("  {}", in_one_line(&reason))).unwrap_or_default();
     let name = in_one_line(&record.name);
     let name = if record.kind == "tool" { name } else { format!("{} {name}", record.kind) };
-    let (caller, way, cpu) = (record.caller, record.way, record.cpu_ms);
+    let (caller, way) = (record.caller, record.way);
+    let cpu = format!("{:.1}", record.cpu_us as f64 / 1000.0);
     let mark = match (is_good, std::io::stdout().is_terminal()) {
         (true, _) => "",
         (false, true) => "✗ ",
         (false, false) => "! ",
     };
     output::say_if_heard(&format!(
-        "{time}  {mark}{:<14}  {name:<28}  {took:>10}  {cpu:>4} ms cpu  {memory:>6} KiB  {caller} ({way}){reason}",
+        "{time}  {mark}{:<14}  {name:<28}  {took:>10}  {cpu:>6} ms cpu  {memory:>6} KiB  {caller} ({way}){reason}",
         record.outcome
     ))
 }

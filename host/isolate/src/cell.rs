@@ -1,0 +1,139 @@
+//! One cell: a store with its limits, the work in it, and why it ended.
+
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use certosa_model::{CellLimits, Change, Limit, Usage};
+use certosa_syscall::guest::Refusal;
+use certosa_syscall::{Cell, CpuClock, CpuSpent, Hearing, is_out_of_handles};
+use wasmtime::{Engine, Store, Trap, UpdateDeadline};
+use wasmtime_wasi::I32Exit;
+
+/// How a cell ended, and what it used.
+pub struct End<T> {
+    pub usage: Usage,
+    /// What the bundle said is out of date with its clients.
+    pub changes: Vec<Change>,
+    pub result: Result<T, CellError>,
+}
+
+/// Why a cell has no result.
+#[derive(Debug, Clone)]
+pub enum CellError {
+    /// It went past a limit. The number is the bound, in the unit of the manifest's field.
+    Limit(Limit, u64),
+    /// It broke off: a panic, an invalid access, an exit. The second text is for the operator: the trace and
+    /// the end of the guest's standard error.
+    Trap(String, String),
+    /// It answered with a refusal.
+    Refused(Refusal),
+    /// The host could not do its part.
+    Host(String),
+}
+
+/// Room for lists and records around the bytes that count as output.
+const LIFT_SLACK_BYTES: usize = 64 << 10;
+
+/// A store in which one cell runs.
+pub(crate) fn store(engine: &Engine, limits: &CellLimits, hearing: Hearing) -> Store<Cell> {
+    let mut store = Store::new(engine, Cell::new(*limits, hearing));
+    store.limiter(|cell| &mut cell.meter);
+    store.set_max_component_handles(limits.handles_max);
+    store.set_hostcall_fuel(limits.output_bytes_max.saturating_add(LIFT_SLACK_BYTES));
+    // The deadline is one tick from the start (faster than to move it later): a guest that is seen
+    // running when the epoch changes is looked at and lets its neighbours go first.
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|context| {
+        context.data().meter.tick()?;
+        Ok(UpdateDeadline::Yield(1))
+    });
+    store
+}
+
+/// Works in a cell within the limits of its call.
+pub(crate) async fn run<T>(
+    store: &mut Store<Cell>,
+    work: impl AsyncFnOnce(&mut Store<Cell>) -> wasmtime::Result<Result<T, Refusal>>,
+) -> End<T> {
+    let started = Instant::now();
+    let limits = *store.data().meter.limits();
+    let clock = store.data().meter.clock.clone();
+    let wall = Duration::from_millis(limits.wall_ms_max.into());
+    let ended = tokio::time::timeout(wall, timed(&clock, work(&mut *store))).await;
+    let cell = store.data_mut();
+    let usage = Usage {
+        cpu_us: micros(clock.spent()),
+        wall_us: micros(started.elapsed()),
+        memory_bytes: cell.meter.memory_bytes_peak,
+        output_bytes: 0,
+        events_dropped: cell.meter.events_dropped,
+    };
+    let result = match ended {
+        Err(_elapsed) => Err(over(Limit::Wall, &limits)),
+        Ok(Err(error)) => Err(explain(&error, cell, &limits)),
+        // A long instruction or a host function may have outlasted the last tick.
+        Ok(Ok(_)) if cell.meter.end().is_err() => Err(over(Limit::Cpu, &limits)),
+        Ok(Ok(Err(refusal))) => Err(CellError::Refused(refusal)),
+        Ok(Ok(Ok(value))) => Ok(value),
+    };
+    End { usage, changes: std::mem::take(&mut cell.changes), result }
+}
+
+/// Polls `work`, and lets the clock run while it does.
+async fn timed<F: Future>(clock: &CpuClock, work: F) -> F::Output {
+    let mut work = pin!(work);
+    std::future::poll_fn(|context| {
+        clock.run();
+        let polled = work.as_mut().poll(context);
+        clock.stop();
+        polled
+    })
+    .await
+}
+
+/// The error of a cell that went past `limit`.
+pub(crate) fn over(limit: Limit, limits: &CellLimits) -> CellError {
+    let bound = match limit {
+        Limit::Memory => limits.memory_bytes_max >> 20,
+        Limit::Cpu => limits.cpu_ms_max as usize,
+        Limit::Wall => limits.wall_ms_max as usize,
+        Limit::Stack => limits.stack_bytes_max >> 10,
+        Limit::Output => limits.output_bytes_max >> 10,
+        Limit::Handles => limits.handles_max,
+        Limit::Concurrency => limits.queue_max,
+    };
+    CellError::Limit(limit, bound as u64)
+}
+
+/// Finds out why wasmtime ended the cell.
+fn explain(error: &wasmtime::Error, cell: &Cell, limits: &CellLimits) -> CellError {
+    let trap = error.downcast_ref::<Trap>();
+    let exit = error.downcast_ref::<I32Exit>();
+    if error.is::<CpuSpent>() {
+        return over(Limit::Cpu, limits);
+    }
+    if trap == Some(&Trap::StackOverflow) {
+        return over(Limit::Stack, limits);
+    }
+    if is_out_of_handles(error) {
+        return over(Limit::Handles, limits);
+    }
+    // wasmtime has no type for this; the test of the output limit notices when the text changes.
+    if format!("{error:#}").contains("fuel allocated for hostcalls has been exhausted") {
+        return over(Limit::Output, limits);
+    }
+    // Out of memory shows as an abort, or as a component that could not even be instantiated.
+    if cell.meter.memory_refused && exit.is_none() && matches!(trap, None | Some(Trap::UnreachableCodeReached)) {
+        return over(Limit::Memory, limits);
+    }
+    let seen = match (exit, trap) {
+        (Some(exit), _) => format!("the tool ended its own process (exit code {})", exit.0),
+        (_, Some(trap)) => format!("the tool broke off: {trap}"),
+        _ => format!("the tool broke off: {}", error.root_cause()),
+    };
+    CellError::Trap(seen, format!("{error:?}\n{}", cell.errors()))
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

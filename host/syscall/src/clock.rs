@@ -1,0 +1,89 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// The time that a cell spends on the processor: its own instructions and what the host does for it, as long
+/// as it does not wait. Whoever polls the cell lets the clock run and stops it; ticks look at it in between.
+///
+/// A stretch between two waits that no tick sees is shorter than a tick and is taken from the monotonic clock,
+/// which costs next to nothing. From its first tick on a stretch is taken from the clock of the thread, which
+/// is a system call, and does not count the time in which the thread had to give way to others.
+#[derive(Debug, Default)]
+pub struct CpuClock(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    spent: Duration,
+    stretch: Option<Stretch>,
+}
+
+#[derive(Debug)]
+struct Stretch {
+    since: Instant,
+    /// The clock of the thread at the last look.
+    thread: Option<Duration>,
+}
+
+impl CpuClock {
+    /// The cell goes on.
+    pub fn run(&self) {
+        self.lock().stretch = Some(Stretch { since: Instant::now(), thread: None });
+    }
+
+    /// The cell waits, or has ended.
+    pub fn stop(&self) {
+        let mut state = self.lock();
+        if let Some(stretch) = state.stretch.take() {
+            state.spent += stretch.thread.map_or_else(|| stretch.since.elapsed(), |before| on_thread() - before);
+        }
+    }
+
+    /// A tick found the cell running: what it has spent until now.
+    pub fn look(&self) -> Duration {
+        let mut state = self.lock();
+        let State { spent, stretch } = &mut *state;
+        if let Some(stretch) = stretch {
+            let now = on_thread();
+            *spent += stretch.thread.replace(now).map_or_else(|| stretch.since.elapsed(), |before| now - before);
+        }
+        *spent
+    }
+
+    /// What it has spent up to the last look.
+    pub fn spent(&self) -> Duration {
+        self.lock().spent
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn on_thread() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_does_not_count_and_working_does() {
+        let clock = CpuClock::default();
+        clock.run();
+        let before = clock.look();
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(clock.look() - before < Duration::from_millis(100), "the thread slept");
+        let until = on_thread() + Duration::from_millis(30);
+        while on_thread() < until {
+            std::hint::spin_loop();
+        }
+        clock.stop();
+        let spent = clock.spent();
+        assert!(spent - before >= Duration::from_millis(30), "{spent:?}");
+        std::thread::sleep(Duration::from_millis(5));
+        clock.stop();
+        assert_eq!(clock.spent(), spent);
+    }
+}
