@@ -17,7 +17,7 @@ const STARTS: usize = 9;
 pub(crate) fn run(args: &Args, place: &Place) -> Done<()> {
     let load = Load { connections: args.number("--connections", 16)?, seconds: args.number("--seconds", 5)? };
     let rounds = args.number("--rounds", 3)?;
-    let manifest = place.manifest("bench.capnp", r#"(name = "hello", file = "bundles/hello.wasm")"#)?;
+    let manifest = place.manifest("bench.capnp", r#"bundles = [(name = "hello", file = "bundles/hello.wasm")]"#)?;
     start(place, &manifest)?;
     face::sessions(place, &manifest)?;
     face::lists(place)?;

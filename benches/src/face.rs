@@ -15,18 +15,10 @@ const LISTS: usize = 200;
 
 /// `tools/list` over 1,000 tools of many bundles, all pages on one connection.
 pub(crate) fn lists(place: &Place) -> Done<()> {
-    let manifest = place.target.join("bench-list.capnp");
     // hello has three tools.
-    let bundles: Vec<_> =
-        (0..TOOLS.div_ceil(3)).map(|number| format!("(name = \"h{number:03}\", bytes = .hello)")).collect();
-    let text = format!(
-        "@0xd0b1c2d3e4f50618;\nusing Certosa = import \"/certosa.capnp\";\n\
-         const hello :Data = embed \"bundles/hello.wasm\";\nconst house :Certosa.Manifest = (\n\
-         listen = \"127.0.0.1:0\",\nbundles = [{}],\n\
-         routes = [(tools = [\"bundle/**\"], callers = [\"anonymous/loopback\"])],\n);\n",
-        bundles.join(",\n")
-    );
-    std::fs::write(&manifest, text)?;
+    let bundle = |number| format!(r#"(name = "h{number:03}", file = "bundles/hello.wasm")"#);
+    let bundles: Vec<_> = (0..TOOLS.div_ceil(3)).map(bundle).collect();
+    let manifest = place.manifest("bench-list.capnp", &format!("bundles = [{}]", bundles.join(",\n")))?;
     let server = Server::start(pinned(&place.certosa()).args(["serve", "-o", "json"]).arg(&manifest))?;
     let mut client = Client::connect(&server.address)?;
     let (mut times, mut tools, mut pages) = (Vec::new(), 0, 0);

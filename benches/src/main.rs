@@ -8,9 +8,11 @@ mod call;
 mod calls;
 mod chart;
 mod compare;
+mod density;
 mod face;
 mod floor;
 mod http;
+mod instructions;
 mod load;
 mod peers;
 mod place;
@@ -33,6 +35,17 @@ certosa-bench compare [--connections N] [--seconds N] [--rounds N] [--only NAME,
 
   The same call on the floor, on the house and on the peers that `cargo xtask bench peers` installed. Writes
   target/compare.json; --draw also draws docs/figures/compare.svg.
+
+certosa-bench density [--sizes N,...] [--draw]
+
+  Memory, first and second call and start of houses of so many bundles. Writes target/density.json; --draw also
+  draws docs/figures/density.svg. The first time the components have to be compiled, one after the other.
+
+certosa-bench instructions [--check | --write]
+
+  Instructions of the server for each call, which nothing else on the machine moves. Needs valgrind. --check fails
+  when one is more than 3 % above benches/budget.json, --write makes what came out the budget. The profiles are in
+  target/instructions, for callgrind_annotate.
 ";
 
 fn main() -> ExitCode {
@@ -51,6 +64,8 @@ fn run(args: &Args) -> Done<()> {
     match args.0.first().map(String::as_str) {
         Some("floor") => floor::serve(),
         Some("compare") => compare::run(args, &place),
+        Some("density") => density::run(args, &place),
+        Some("instructions") => instructions::run(args, &place),
         Some("help" | "--help") => {
             tell(HELP.trim_end());
             Ok(())

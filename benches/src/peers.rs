@@ -107,16 +107,31 @@ fn floor(place: &Place) -> Done<Started> {
 }
 
 fn certosa(place: &Place, reuse: &str) -> Done<Started> {
-    let field = if reuse == "once" { String::new() } else { format!(", reuse = {reuse}") };
-    let bundle = format!(r#"(name = "hello", file = "bundles/hello.wasm"{field})"#);
-    let manifest = place.manifest(&format!("compare-{reuse}.capnp"), &bundle)?;
-    let check = Command::new(place.certosa()).arg("check").arg(&manifest).output()?;
-    let said = String::from_utf8_lossy(&check.stdout) + String::from_utf8_lossy(&check.stderr);
-    if !check.status.success() && said.contains("'reuse'") {
+    let fields = format!("bundles = [{}]", hello("bundles/hello.wasm", reuse));
+    let manifest = place.manifest(&format!("compare-{reuse}.capnp"), &fields)?;
+    if !takes_reuse(place, &manifest)? {
         return Ok(Started::Absent(format!("the manifest does not take `reuse = {reuse}`")));
     }
     let server = Server::start(pinned(&place.certosa()).args(["serve", "-o", "json"]).arg(&manifest))?;
     Ok(Running::alone(server, Call::modern("hello_echo")))
+}
+
+/// How a manifest declares the bundle `hello` with this reuse of its cells.
+pub(crate) fn hello(file: &str, reuse: &str) -> String {
+    // The default, which older houses do not know by name.
+    let field = if reuse == "once" { String::new() } else { format!(", reuse = {reuse}") };
+    format!(r#"(name = "hello", file = "{file}"{field})"#)
+}
+
+/// Whether the house knows the reuse that this manifest wants; any other fault in it is an error.
+pub(crate) fn takes_reuse(place: &Place, manifest: &Path) -> Done<bool> {
+    let check = Command::new(place.certosa()).arg("check").arg(manifest).output()?;
+    let said = String::from_utf8_lossy(&check.stdout) + String::from_utf8_lossy(&check.stderr);
+    match check.status.success() {
+        true => Ok(true),
+        false if said.contains("'reuse'") => Ok(false),
+        false => Err(said.into()),
+    }
 }
 
 fn wasmtime(place: &Place, flags: &[&str]) -> Done<Started> {

@@ -38,12 +38,12 @@ impl Place {
         self.root.join("benches/peers")
     }
 
-    /// Writes a manifest with `bundles`, on a port of its own, and returns its path.
-    pub(crate) fn manifest(&self, name: &str, bundles: &str) -> Done<PathBuf> {
+    /// Writes a manifest with these fields, on a port of its own, and returns its path.
+    pub(crate) fn manifest(&self, name: &str, fields: &str) -> Done<PathBuf> {
         let path = self.target.join(name);
         let text = format!(
             "@0xd0b1c2d3e4f50617;\nusing Certosa = import \"/certosa.capnp\";\n\
-             const house :Certosa.Manifest = (\n  listen = \"127.0.0.1:0\",\n  bundles = [{bundles}],\n\
+             const house :Certosa.Manifest = (\n  listen = \"127.0.0.1:0\",\n  {fields},\n\
              \x20 routes = [(tools = [\"bundle/**\"], callers = [\"anonymous/loopback\"])],\n);\n"
         );
         std::fs::write(&path, text)?;

@@ -61,6 +61,13 @@ impl Server {
         Ok(Self { child: command.spawn()?, address: address.to_owned() })
     }
 
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn stop(mut self) -> Done<()> {
+        Command::new("kill").arg(self.id().to_string()).status()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -71,7 +78,12 @@ impl Server {
 
     /// Of the process and its children.
     pub(crate) fn resident_kib(&self) -> Done<u64> {
-        tree(self.id()).into_iter().map(resident_kib).sum()
+        tree(self.id()).into_iter().map(|process| status_kib(process, "VmRSS:")).sum()
+    }
+
+    /// The most that the process ever had resident.
+    pub(crate) fn peak_kib(&self) -> Done<u64> {
+        status_kib(self.id(), "VmHWM:")
     }
 }
 
@@ -125,10 +137,10 @@ pub(crate) fn processor_time(processes: &[u32]) -> Done<Duration> {
     Ok(TICK * ticks)
 }
 
-fn resident_kib(process: u32) -> Done<u64> {
+fn status_kib(process: u32, field: &str) -> Done<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-    Ok(line.split_whitespace().next().ok_or("no VmRSS")?.parse()?)
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).ok_or_else(|| format!("no {field}"))?;
+    Ok(line.split_whitespace().next().ok_or_else(|| format!("no {field}"))?.parse()?)
 }
 
 fn tree(process: u32) -> Vec<u32> {
