@@ -19,15 +19,19 @@ use certosa_syscall::guest::{Askable, Call as ToolCall, Outcome, Task};
 use hyper::HeaderMap;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::call::{Call as Request, FIRST_ID};
+use crate::peers::hello;
+use crate::place::Place;
 use crate::{Done, tell};
 
 const ARGUMENTS: &str = r#"{"text":"the text of a call"}"#;
 const WARM_UP: usize = 2_000;
 const SECONDS: u64 = 2;
 
-pub(crate) fn run(folder: &Path, manifest: &Path) -> Done<()> {
-    let program = folder.join("certosa");
-    let sources = Sources::read(manifest)?;
+pub(crate) fn run(place: &Place) -> Done<()> {
+    let program = place.certosa();
+    let sources =
+        Sources::read(&place.manifest("cell.capnp", &format!("bundles = [{}]", hello("bundles/hello.wasm", "once")))?)?;
     let manifest = sources.compile(&program, "internal-compile-manifest")?;
     cells(&Plan::of(&manifest)?, &program)?;
     house(&manifest, Plan::of(&manifest)?, program)
@@ -87,7 +91,7 @@ fn house(manifest: &Manifest, plan: Plan, program: std::path::PathBuf) -> Done<(
 fn face(house: &Arc<House>) -> Done<()> {
     let face = Arc::new(Face::new(Arc::clone(house))?);
     let caller = Arc::new(Caller::anonymous_loopback());
-    let request = crate::load::request("127.0.0.1", 1);
+    let request = String::from_utf8(Request::modern("hello_echo").request("127.0.0.1", FIRST_ID))?;
     let (head, body) = request.split_once("\r\n\r\n").ok_or("no body")?;
     let lines = head.lines().skip(1).filter_map(|line| line.split_once(": "));
     let headers = lines.map(|(name, value)| Ok((name.parse()?, value.parse()?))).collect::<Done<HeaderMap>>()?;

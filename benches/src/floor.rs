@@ -1,5 +1,6 @@
 //! The floor: what a native server does for the same request when there is no cell, no policy, no schema and no
-//! record. It reads the body, parses the JSON, and writes the same answer.
+//! record. It reads the body, parses the JSON, and writes the same answer. It knows just enough more of MCP to stand
+//! behind a proxy.
 
 use std::convert::Infallible;
 
@@ -9,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -48,7 +49,7 @@ pub(crate) fn serve() -> Done<()> {
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let answer = match serde_json::from_slice::<Message>(&body) {
-        Err(_) => String::new(),
+        Err(_) => face(&body),
         Ok(Message { id, params }) => {
             let text = serde_json::Value::from(params.arguments.text);
             format!(
@@ -56,7 +57,32 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
             )
         }
     };
+    let is_notification = answer.is_empty();
     let mut response = Response::new(Full::new(Bytes::from(answer)));
+    if is_notification {
+        *response.status_mut() = StatusCode::ACCEPTED;
+    }
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
+}
+
+/// What a proxy asks before it passes on calls: a handshake of MCP 2025-11-25, then the tools.
+fn face(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Asked {
+        id: Option<u64>,
+        method: String,
+    }
+    let Ok(Asked { id: Some(id), method }) = serde_json::from_slice(body) else { return String::new() };
+    let result = match method.as_str() {
+        "initialize" => {
+            r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"floor","version":"1"}}"#
+        }
+        "tools/list" => {
+            r#"{"tools":[{"name":"echo","inputSchema":{"type":"object","properties":{"text":{"type":"string"}},"required":["text"]}}]}"#
+        }
+        "ping" => "{}",
+        _ => return format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32601,"message":"no such method"}}}}"#),
+    };
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
 }

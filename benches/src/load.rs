@@ -1,147 +1,187 @@
-//! The client: connections that send one call after the other, on one thread.
+//! The client: connections that send one call after the other, on one thread. It has to be cheaper than the cheapest
+//! server, so a request is written once, and an answer that is the last one but for its number is not parsed.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::Done;
+use crate::call::{Call, FIRST_ID, Template, check};
+use crate::http::Answer;
+use crate::server::{pin_to_second_processor, processor_time};
+
+const WARM_UP: Duration = Duration::from_millis(500);
+const BUFFER: usize = 64 << 10;
 
 pub(crate) struct Load {
     pub connections: usize,
     pub seconds: u64,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize)]
 pub(crate) struct Figures {
     pub per_second: f64,
-    p50_us: u64,
-    p99_us: u64,
+    pub p50_us: u32,
+    pub p99_us: u32,
+    /// Time on the processor over time: whoever comes close to 1 is what limits the figures.
+    pub server_busy: f64,
+    pub client_busy: f64,
+    /// Time on the processor for each call: what other work on the machine hardly moves.
+    pub server_us: f64,
+    pub client_us: f64,
 }
 
-const WARM_UP: Duration = Duration::from_millis(500);
-
 impl Load {
-    /// Loads the server at `address` and counts the right answers after a warm-up.
-    pub(crate) fn run(&self, address: &str) -> Done<Figures> {
+    /// Loads the server at `address`, which these processes are, and counts the right answers after a warm-up.
+    pub(crate) fn run(&self, address: &str, call: &Call, processes: &[u32]) -> Done<Figures> {
         pin_to_second_processor();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let ids = Arc::new(AtomicU64::new(1));
+            let ids = Arc::new(AtomicU64::new(FIRST_ID));
             let from = Instant::now() + WARM_UP;
             let until = from + Duration::from_secs(self.seconds);
             let mut workers = Vec::new();
             for _ in 0..self.connections {
-                workers.push(tokio::spawn(connection(address.to_owned(), Arc::clone(&ids), from, until)));
+                let connection = Connection::open(address, call).await?;
+                workers.push(tokio::spawn(connection.run(Arc::clone(&ids), from, until)));
             }
+            let busy = tokio::spawn(busy(processes.to_vec(), from, until));
             let mut times = Vec::new();
             for worker in workers {
                 times.append(&mut worker.await?.map_err(|error| format!("a call failed: {error}"))?);
             }
+            let (server_busy, client_busy) = busy.await??;
             times.sort_unstable();
             let at = |share: f64| {
                 let place = (times.len() as f64 * share) as usize;
                 times.get(place).copied().unwrap_or_default()
             };
-            Ok(Figures { per_second: times.len() as f64 / self.seconds as f64, p50_us: at(0.5), p99_us: at(0.99) })
+            let per_second = times.len() as f64 / self.seconds as f64;
+            let [server_us, client_us] = [server_busy, client_busy].map(|busy| busy * 1e6 / per_second);
+            let (p50_us, p99_us) = (at(0.5), at(0.99));
+            Ok(Figures { per_second, p50_us, p99_us, server_busy, client_busy, server_us, client_us })
         })
     }
 }
 
-/// One call on a connection of its own.
-pub(crate) fn one_call(address: &str) -> Done<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(request(address, 1).as_bytes()).await?;
-        let mut buffer = vec![0; 64 << 10];
-        let answer = answer(&mut stream, &mut buffer).await?;
-        if answer.contains(&text(1)) { Ok(()) } else { Err(answer.to_owned().into()) }
-    })
+/// The share of the time that the server and this thread were on a processor.
+async fn busy(processes: Vec<u32>, from: Instant, until: Instant) -> Done<(f64, f64)> {
+    let now = || -> Done<_> { Ok((processor_time(&processes)?, own_time()?, Instant::now())) };
+    tokio::time::sleep_until(from.into()).await;
+    let (server, client, started) = now()?;
+    tokio::time::sleep_until(until.into()).await;
+    let (server_after, client_after, ended) = now()?;
+    let share = |time: Duration| time.as_secs_f64() / (ended - started).as_secs_f64();
+    Ok((share(server_after.saturating_sub(server)), share(client_after.saturating_sub(client))))
 }
 
-async fn connection(address: String, ids: Arc<AtomicU64>, from: Instant, until: Instant) -> Result<Vec<u64>, String> {
-    let mut stream = TcpStream::connect(&address).await.map_err(|error| error.to_string())?;
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
-    let mut times = Vec::new();
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        let started = Instant::now();
-        if started >= until {
-            return Ok(times);
-        }
-        let id = ids.fetch_add(1, Ordering::Relaxed);
-        let request = request(&address, id);
-        stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
-        let answer = answer(&mut stream, &mut buffer).await?;
-        if !answer.starts_with("HTTP/1.1 200 ")
-            || !answer.contains(&format!("\"id\":{id},"))
-            || !answer.contains(&text(id))
-        {
-            return Err(answer.to_owned());
-        }
-        if started >= from {
-            times.push(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
-        }
+fn own_time() -> Done<Duration> {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    Ok(Duration::from_nanos(stat.split_whitespace().next().ok_or("no schedstat")?.parse()?))
+}
+
+struct Connection {
+    stream: TcpStream,
+    request: Template,
+    buffer: Vec<u8>,
+    last: Option<Last>,
+}
+
+/// The last answer. Most servers write the same one again, with another number in it.
+struct Last {
+    /// Where its headers end: a date may be among them.
+    head: usize,
+    rest: Template,
+}
+
+impl Connection {
+    async fn open(address: &str, call: &Call) -> Done<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let request = Template::new(&call.request(address, FIRST_ID), FIRST_ID);
+        Ok(Self { stream, request, buffer: vec![0; BUFFER], last: None })
     }
-}
 
-/// Reads one response with a Content-Length.
-async fn answer<'b>(stream: &mut TcpStream, buffer: &'b mut [u8]) -> Result<&'b str, String> {
-    let mut filled = 0;
-    loop {
-        let read = stream.read(buffer.get_mut(filled..).ok_or("too long")?).await.map_err(|error| error.to_string())?;
-        if read == 0 {
-            return Err("the connection was closed".to_owned());
+    /// The microseconds of each call that was started between `from` and `until`.
+    async fn run(mut self, ids: Arc<AtomicU64>, from: Instant, until: Instant) -> Done<Vec<u32>> {
+        let mut times = Vec::new();
+        let mut started = Instant::now();
+        while started < until {
+            self.exchange(ids.fetch_add(1, Ordering::Relaxed)).await?;
+            let ended = Instant::now();
+            if started >= from {
+                times.push(u32::try_from((ended - started).as_micros()).unwrap_or(u32::MAX));
+            }
+            started = ended;
         }
-        filled += read;
-        let text = str::from_utf8(buffer.get(..filled).unwrap_or_default()).unwrap_or_default();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length =
-                head.lines().find_map(|line| line.strip_prefix("content-length: ")).and_then(|n| n.parse().ok());
-            if body.len() >= length.unwrap_or(usize::MAX) {
-                return str::from_utf8(buffer.get(..filled).unwrap_or_default()).map_err(|error| error.to_string());
+        Ok(times)
+    }
+
+    async fn exchange(&mut self, id: u64) -> Done<()> {
+        self.request.set(id);
+        self.stream.write_all(&self.request.bytes).await?;
+        if let Some(last) = &mut self.last {
+            last.rest.set(id);
+        }
+        let mut filled = 0;
+        loop {
+            let read = self.stream.read(self.buffer.get_mut(filled..).ok_or("the answer is too long")?).await?;
+            if read == 0 {
+                return Err("the connection was closed".into());
+            }
+            filled += read;
+            let bytes = self.buffer.get(..filled).unwrap_or_default();
+            if self.last.as_ref().is_some_and(|last| last.is(bytes)) {
+                return Ok(());
+            }
+            if let Some(answer) = Answer::parse(bytes)? {
+                check(&answer, id)?;
+                let (_, rest) = bytes.split_at(answer.head.len());
+                self.last = Some(Last { head: answer.head.len(), rest: Template::new(rest, id) });
+                return Ok(());
             }
         }
     }
 }
 
-fn text(id: u64) -> String {
-    format!("the text of call {id}")
+impl Last {
+    fn is(&self, bytes: &[u8]) -> bool {
+        bytes.len() == self.head + self.rest.bytes.len()
+            && bytes.starts_with(b"HTTP/1.1 200 ")
+            && bytes.get(self.head - 4..self.head) == Some(b"\r\n\r\n")
+            && bytes.ends_with(&self.rest.bytes)
+    }
 }
 
-pub(crate) fn request(address: &str, id: u64) -> String {
-    let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}"#;
-    let text = text(id);
-    let body = format!(
-        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"hello_echo","arguments":{{"text":"{text}"}},{meta}}}}}"#
-    );
-    format!(
-        "POST /mcp HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n\
-         MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: hello_echo\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-fn pin_to_second_processor() {
-    let own = std::process::id().to_string();
-    let _one_processor_only = std::process::Command::new("taskset").args(["-apc", "1", &own]).output();
-}
+/// A floor that comes this close to the best one, and as close to what its processor can do, was taken on a calm
+/// machine. Whatever else the machine does slows a fast floor more than a slow server, so what was taken at another
+/// time does not count.
+const CALM: f64 = 0.9;
 
 impl Figures {
+    /// Whether this floor was taken while the machine did nothing else. `best` is the best one.
+    pub(crate) fn is_calm(&self, best: f64) -> bool {
+        self.per_second >= CALM * best && self.server_busy.max(self.client_busy) >= CALM
+    }
+
     /// The round in the middle, by throughput.
-    pub(crate) fn median(rounds: &[Self]) -> Self {
+    pub(crate) fn median(rounds: &[Self]) -> Option<Self> {
         let mut sorted = rounds.to_vec();
         sorted.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
-        sorted.get(sorted.len() / 2).copied().unwrap_or(Self { per_second: 0.0, p50_us: 0, p99_us: 0 })
+        sorted.get(sorted.len() / 2).copied()
     }
 }
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>8.0}/s  p50 {:>5} µs  p99 {:>5} µs", self.per_second, self.p50_us, self.p99_us)
+        let Self { per_second, p50_us, p99_us, server_busy, client_busy, server_us, client_us } = self;
+        let (server, client) = (server_busy * 100.0, client_busy * 100.0);
+        write!(f, "{per_second:>8.0}/s  p50 {p50_us:>6} µs  p99 {p99_us:>6} µs  ")?;
+        write!(f, "server {server_us:>6.1} µs {server:>3.0} %  client {client_us:>4.1} µs {client:>3.0} %")
     }
 }

@@ -15,6 +15,9 @@ cargo xtask COMMAND
   test     run every test; --strict also checks formatting, lints and dependencies
   build    build the bundles and the host
   bench    the load bench: how close the house comes to a bare HTTP server
+           bench peers      install what `bench compare` compares with (the first time about 20 minutes)
+           bench compare    the same call on the floor, the house and its peers; --draw draws the figure
+           bench help       what else there is
   help     this text
 
 The first build compiles wasmtime and takes about 10 minutes on 2 cores.
@@ -37,6 +40,10 @@ or call a tool by hand:
     -d '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"hello_greet","arguments":{"name":"Ana"},
          "_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}'
 "#;
+
+// What the house is compared with: the newest that builds with our compiler, and the wasmtime that the house has.
+const MCP_PROXY: &str = "0.6.0";
+const WASMTIME: &str = "48.0.8";
 
 type Done = Result<(), String>;
 
@@ -124,43 +131,79 @@ fn collect_bundles() -> io::Result<()> {
 
 /// Installs the MCP clients and suites that the tests use, under `target/clients`.
 fn clients() -> Done {
-    let folder = target().join("clients");
-    let made = fs::create_dir_all(&folder)
-        .and_then(|()| fs::copy(root().join("tests/clients/package.json"), folder.join("package.json")).map(|_| ()));
-    made.map_err(|error| format!("could not prepare {}: {error}", folder.display()))?;
-    if !is_current(&folder, "package.json") {
+    let (folder, sources) = (target().join("clients"), root().join("tests/clients"));
+    fs::create_dir_all(&folder).map_err(|error| format!("could not make {}: {error}", folder.display()))?;
+    if !is_current(&sources, &folder, "package.json") {
         step("installing the TypeScript clients, the conformance suite, jco and workerd");
-        run(Command::new("npm")
-            .args(["install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"])
-            .current_dir(&folder))?;
-        mark(&folder, "package.json")?;
+        install_npm(&sources, &folder)?;
     }
-    if !is_current(&folder, "requirements.txt") {
+    if !is_current(&sources, &folder, "requirements.txt") {
         step("installing the Python client");
-        run(Command::new("python3").args(["-m", "venv"]).arg(folder.join("venv")))?;
-        let requirements = root().join("tests/clients/requirements.txt");
-        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
-        run(Command::new(folder.join("venv/bin/python")).args(pip).arg(requirements))?;
-        mark(&folder, "requirements.txt")?;
+        install_pip(&sources, &folder)?;
     }
     Ok(())
 }
 
-/// Whether what `file` of `tests/clients` asks for was installed before.
-fn is_current(folder: &Path, file: &str) -> bool {
-    let wanted = fs::read(root().join("tests/clients").join(file)).ok();
+fn install_npm(sources: &Path, folder: &Path) -> Done {
+    let copied = fs::copy(sources.join("package.json"), folder.join("package.json"));
+    copied.map_err(|error| format!("could not prepare {}: {error}", folder.display()))?;
+    let install = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"];
+    run(Command::new("npm").args(install).current_dir(folder))?;
+    mark(sources, folder, "package.json")
+}
+
+fn install_pip(sources: &Path, folder: &Path) -> Done {
+    run(Command::new("python3").args(["-m", "venv"]).arg(folder.join("venv")))?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
+    run(Command::new(folder.join("venv/bin/python")).args(pip).arg(sources.join("requirements.txt")))?;
+    mark(sources, folder, "requirements.txt")
+}
+
+/// Whether what `file` asks for was installed before.
+fn is_current(sources: &Path, folder: &Path, file: &str) -> bool {
+    let wanted = fs::read(sources.join(file)).ok();
     wanted.is_some() && wanted == fs::read(folder.join(format!("{file}.installed"))).ok()
 }
 
-fn mark(folder: &Path, file: &str) -> Done {
-    let copied = fs::copy(root().join("tests/clients").join(file), folder.join(format!("{file}.installed")));
+fn mark(sources: &Path, folder: &Path, file: &str) -> Done {
+    let copied = fs::copy(sources.join(file), folder.join(format!("{file}.installed")));
     copied.map(|_| ()).map_err(|error| error.to_string())
 }
 
 fn bench(args: &[String]) -> Done {
+    if args.get(1).is_some_and(|arg| arg == "peers") {
+        return peers();
+    }
     build()?;
     let rest = args.iter().skip(1);
     run(Command::new(target().join("release/certosa-bench")).args(rest).current_dir(root()))
+}
+
+/// Installs what the house is compared with, under `target/peers`.
+fn peers() -> Done {
+    let (folder, sources) = (target().join("peers"), root().join("benches/peers"));
+    fs::create_dir_all(&folder).map_err(|error| format!("could not make {}: {error}", folder.display()))?;
+    step("building the component that `wasmtime serve` serves");
+    let guest = ["build", "--release", "--locked", "--target", "wasm32-wasip2", "--manifest-path"];
+    run(cargo()
+        .args(guest)
+        .arg(sources.join("wasi-http/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(folder.join("wasi-http")))?;
+    if !is_current(&sources, &folder, "package.json") {
+        step("installing workerd, Node.js and the TypeScript SDK");
+        install_npm(&sources, &folder)?;
+    }
+    if !is_current(&sources, &folder, "requirements.txt") {
+        step("installing the Python SDK");
+        install_pip(&sources, &folder)?;
+    }
+    for (name, version) in [("mcp-proxy", MCP_PROXY), ("wasmtime-cli", WASMTIME)] {
+        step(&format!("installing {name} {version} (the first time this takes about 10 minutes on 2 cores)"));
+        let install = ["install", name, "--version", version, "--locked", "--root"];
+        run(cargo().args(install).arg(&folder).arg("--target-dir").arg(folder.join("build")))?;
+    }
+    Ok(())
 }
 
 fn run(command: &mut Command) -> Done {

@@ -1,0 +1,217 @@
+//! The same call on the floor, on the house and on its peers, in one run.
+
+use serde::Serialize;
+
+use crate::args::Args;
+use crate::chart::{Bar, Chart, Kind, Section, thousands};
+use crate::load::{Figures, Load};
+use crate::peers::{PEERS, Peer, Running, Started};
+use crate::place::Place;
+use crate::{Done, tell};
+
+const NOT_CALM: &str = "no round was calm";
+
+#[derive(Serialize)]
+struct Results {
+    connections: usize,
+    seconds: u64,
+    rounds: usize,
+    rows: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    key: &'static str,
+    name: &'static str,
+    note: &'static str,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Outcome {
+    Measured {
+        ratio: f64,
+        /// The same by time on the server's processor for each call, which other work hardly moves.
+        ratio_of_time: f64,
+        #[serde(flatten)]
+        figures: Figures,
+        resident_kib: u64,
+        calm_rounds: usize,
+    },
+    /// It is not installed, or it failed.
+    LeftOut { left_out: String },
+}
+
+struct Contestant {
+    peer: &'static Peer,
+    running: Running,
+    rounds: Vec<Round>,
+    resident_kib: u64,
+    failed: Option<String>,
+}
+
+/// A peer between two floors.
+struct Round {
+    figures: Figures,
+    floors: [Figures; 2],
+}
+
+pub(crate) fn run(args: &Args, place: &Place) -> Done<()> {
+    let load = Load { connections: args.number("--connections", 16)?, seconds: args.number("--seconds", 5)? };
+    let rounds = args.number("--rounds", 3)?;
+    let (mut contestants, mut rows) = (Vec::new(), Vec::new());
+    for peer in wanted(args) {
+        match peer.start(place) {
+            Ok(Started::Running(running)) => {
+                contestants.push(Contestant { peer, running, rounds: Vec::new(), resident_kib: 0, failed: None });
+            }
+            Ok(Started::Absent(why)) => rows.push(left_out(peer, &why)),
+            Err(error) => rows.push(left_out(peer, &format!("it failed: {error}"))),
+        }
+    }
+    let Load { connections, seconds } = load;
+    tell(&format!("{connections} connections, {seconds} s a round, {rounds} rounds, one processor for each side"));
+    tell("server, client: time on the processor for each call, and its share of the time");
+    let (floor, peers) =
+        contestants.split_first_mut().filter(|(first, _)| first.peer.key == "floor").ok_or("no floor")?;
+    let mut last = floor.load(&load)?;
+    let mut floors = vec![last];
+    for round in 1..=rounds {
+        tell(&format!("round {round}"));
+        for contestant in peers.iter_mut().filter(|contestant| contestant.failed.is_none()) {
+            let figures = contestant.load(&load);
+            let after = floor.load(&load)?;
+            let before = std::mem::replace(&mut last, after);
+            floors.push(after);
+            match figures {
+                Ok(figures) => contestant.rounds.push(Round { figures, floors: [before, after] }),
+                Err(error) => contestant.failed = Some(error.to_string()),
+            }
+        }
+    }
+    let best = floors.iter().map(|floor| floor.per_second).fold(0.0, f64::max);
+    let calm_floors: Vec<_> = floors.into_iter().filter(|floor| floor.is_calm(best)).collect();
+    let floor =
+        if calm_floors.is_empty() { left_out(floor.peer, NOT_CALM) } else { floor.row(1.0, 1.0, &calm_floors)? };
+    let mut measured = vec![floor];
+    for contestant in peers {
+        measured.push(contestant.result(best)?);
+    }
+    measured.append(&mut rows);
+    finish(&Results { connections, seconds, rounds, rows: measured }, args, place)
+}
+
+fn wanted(args: &Args) -> impl Iterator<Item = &'static Peer> {
+    let only: Option<Vec<&str>> = args.text("--only").map(|names| names.split(',').collect());
+    PEERS.iter().filter(move |peer| peer.key == "floor" || only.as_ref().is_none_or(|only| only.contains(&peer.key)))
+}
+
+impl Contestant {
+    fn load(&mut self, load: &Load) -> Done<Figures> {
+        let Running { server, call, .. } = &self.running;
+        let figures = load.run(&server.address, call, &self.running.processes());
+        let name = self.peer.name;
+        match &figures {
+            Ok(figures) => {
+                self.resident_kib = server.resident_kib()?;
+                tell(&format!("  {name:<22} {figures}  {:>4} MiB", self.resident_kib >> 10));
+            }
+            Err(error) => tell(&format!("  {name:<22} {error}")),
+        }
+        figures
+    }
+
+    /// The median of its calm rounds: those between two calm floors.
+    fn result(&self, best: f64) -> Done<Row> {
+        if let Some(why) = &self.failed {
+            return Ok(left_out(self.peer, why));
+        }
+        let of_time = |round: &Round| mean(&round.floors, |floor| floor.server_us) / round.figures.server_us;
+        let ratio_of_time = median(self.rounds.iter().map(of_time)).unwrap_or(f64::NAN);
+        let is_calm = |round: &&Round| round.floors.iter().all(|floor| floor.is_calm(best));
+        let calm: Vec<_> = self.rounds.iter().filter(is_calm).collect();
+        let ratio = |round: &&Round| round.figures.per_second / mean(&round.floors, |floor| floor.per_second);
+        let Some(ratio) = median(calm.iter().map(ratio)) else {
+            let why = format!("{NOT_CALM}; by time on the processor {ratio_of_time:.3} of the floor");
+            return Ok(left_out(self.peer, &why));
+        };
+        self.row(ratio, ratio_of_time, &calm.iter().map(|round| round.figures).collect::<Vec<_>>())
+    }
+
+    fn row(&self, ratio: f64, ratio_of_time: f64, calm: &[Figures]) -> Done<Row> {
+        let figures = Figures::median(calm).ok_or("no round")?;
+        let Peer { key, name, note, .. } = *self.peer;
+        let (resident_kib, calm_rounds) = (self.resident_kib, calm.len());
+        let outcome = Outcome::Measured { ratio, ratio_of_time, figures, resident_kib, calm_rounds };
+        Ok(Row { key, name, note, outcome })
+    }
+}
+
+fn mean(floors: &[Figures; 2], of: fn(&Figures) -> f64) -> f64 {
+    floors.iter().map(of).sum::<f64>() / 2.0
+}
+
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut sorted: Vec<_> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied()
+}
+
+fn left_out(peer: &Peer, why: &str) -> Row {
+    let Peer { key, name, note, .. } = *peer;
+    Row { key, name, note, outcome: Outcome::LeftOut { left_out: why.to_owned() } }
+}
+
+/// Says, writes and draws what came out.
+fn finish(results: &Results, args: &Args, place: &Place) -> Done<()> {
+    tell("the medians of the calm rounds:");
+    for Row { name, outcome, .. } in &results.rows {
+        match outcome {
+            Outcome::Measured { ratio, ratio_of_time, figures, resident_kib, calm_rounds } => {
+                let mib = resident_kib >> 10;
+                let ratios = format!("{ratio:.3} ({ratio_of_time:.3} by time)");
+                tell(&format!("  {name:<22} {ratios}  {figures}  {mib:>4} MiB  {calm_rounds} calm"));
+            }
+            Outcome::LeftOut { left_out } => tell(&format!("  {name:<22} left out: {left_out}")),
+        }
+    }
+    if let Some(Row { outcome: Outcome::Measured { figures, .. }, .. }) = results.rows.first()
+        && figures.client_busy > figures.server_busy
+    {
+        tell("the client was busier than the floor, so the floor is faster than it looks here");
+    }
+    let path = place.target.join("compare.json");
+    std::fs::write(&path, serde_json::to_string_pretty(results)? + "\n")?;
+    tell(&format!("written to {}", path.display()));
+    if args.has("--draw") {
+        let path = place.root.join("docs/figures/compare.svg");
+        chart(results).draw(&path)?;
+        tell(&format!("drawn to {}", path.display()));
+    }
+    Ok(())
+}
+
+fn chart(results: &Results) -> Chart {
+    let mut bars = Vec::new();
+    for Row { key, name, note, outcome } in &results.rows {
+        let Outcome::Measured { ratio, figures, .. } = outcome else { continue };
+        let kind = match *key {
+            "floor" => Kind::Floor,
+            "once" | "serial" => Kind::Ours,
+            _ => Kind::Other,
+        };
+        let text = format!("{ratio:.2}   {}/s", thousands(figures.per_second));
+        bars.push(Bar { label: (*name).to_owned(), note: (*note).to_owned(), value: *ratio, text, kind });
+    }
+    bars.sort_by(|a, b| b.value.total_cmp(&a.value));
+    Chart {
+        title: "Echo calls, as a share of a bare HTTP server".to_owned(),
+        subtitle: format!(
+            "One processor for the server, {} connections, every answer checked, medians of calm rounds of {} s",
+            results.connections, results.seconds
+        ),
+        sections: vec![Section { title: String::new(), bars }],
+    }
+}

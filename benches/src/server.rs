@@ -1,0 +1,153 @@
+//! A server as a process: starting it, and what it takes of the machine.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::Done;
+
+const START_WAIT_MAX: Duration = Duration::from_secs(120);
+
+/// How a server says where it listens.
+pub(crate) enum Says {
+    /// A line of JSON on its output, with an `address` or a `port`.
+    Json,
+    /// A line on its error output that ends in a URL.
+    Url,
+}
+
+pub(crate) struct Server {
+    child: Child,
+    pub address: String,
+}
+
+impl Server {
+    /// Starts a server that says its address in a line of JSON.
+    pub(crate) fn start(command: &mut Command) -> Done<Self> {
+        Self::start_saying(command, &Says::Json)
+    }
+
+    pub(crate) fn start_saying(command: &mut Command, says: &Says) -> Done<Self> {
+        let piped = match says {
+            Says::Json => command.stdout(Stdio::piped()),
+            Says::Url => command.stderr(Stdio::piped()),
+        };
+        // From here on the process ends when this value does.
+        let mut server = Self { child: piped.spawn()?, address: String::new() };
+        let output: Option<Box<dyn Read + Send>> = match says {
+            Says::Json => server.child.stdout.take().map(|output| Box::new(output) as _),
+            Says::Url => server.child.stderr.take().map(|output| Box::new(output) as _),
+        };
+        let (sender, receiver) = mpsc::channel();
+        let output = BufReader::new(output.ok_or("no output")?);
+        // Reads on to the end, so that the server is never held up by what it says.
+        std::thread::spawn(move || output.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
+        let mut said = Vec::new();
+        loop {
+            let line =
+                receiver.recv_timeout(START_WAIT_MAX).map_err(|_| format!("it did not start: {}", said.join("\n")))?;
+            if let Some(address) = address(&line, says) {
+                server.address = address;
+                return Ok(server);
+            }
+            said.push(line);
+        }
+    }
+
+    /// A server that does not say its address, because it was told.
+    pub(crate) fn start_at(command: &mut Command, address: &str) -> Done<Self> {
+        Ok(Self { child: command.spawn()?, address: address.to_owned() })
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn stop(mut self) -> Done<()> {
+        Command::new("kill").arg(self.id().to_string()).status()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn resident_mib(&self) -> Done<u64> {
+        Ok(self.resident_kib()? >> 10)
+    }
+
+    /// Of the process and its children.
+    pub(crate) fn resident_kib(&self) -> Done<u64> {
+        tree(self.id()).into_iter().map(|process| status_kib(process, "VmRSS:")).sum()
+    }
+
+    /// The most that the process ever had resident.
+    pub(crate) fn peak_kib(&self) -> Done<u64> {
+        status_kib(self.id(), "VmHWM:")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ended_before = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+fn address(line: &str, says: &Says) -> Option<String> {
+    match says {
+        Says::Json => {
+            let said: serde_json::Value = serde_json::from_str(line).ok()?;
+            let address = said.get("address").and_then(serde_json::Value::as_str).map(str::to_owned);
+            address.or_else(|| Some(format!("127.0.0.1:{}", said.get("port")?)))
+        }
+        Says::Url => Some(line.rsplit_once("http://")?.1.trim_end_matches('/').to_owned()),
+    }
+}
+
+/// `program` on the first processor; the client keeps to the second.
+pub(crate) fn pinned(program: &Path) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0"]).arg(program);
+    command
+}
+
+pub(crate) fn pin_to_second_processor() {
+    let own = std::process::id().to_string();
+    let _one_processor_only = Command::new("taskset").args(["-apc", "1", &own]).output();
+}
+
+/// An address that nobody listens on, for a server that has to be told one.
+pub(crate) fn free_address() -> Done<String> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+}
+
+/// Time that these processes and their children were on a processor.
+pub(crate) fn processor_time(processes: &[u32]) -> Done<Duration> {
+    const TICK: Duration = Duration::from_millis(10);
+    let mut ticks = 0;
+    for process in processes.iter().flat_map(|process| tree(*process)) {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+        // After the name, which may have anything in it, come the state and numbers; 14 and 15 are user and system.
+        let (_, numbers) = stat.rsplit_once(')').ok_or("no stat")?;
+        for number in numbers.split_whitespace().skip(11).take(2) {
+            ticks += number.parse::<u32>()?;
+        }
+    }
+    Ok(TICK * ticks)
+}
+
+fn status_kib(process: u32, field: &str) -> Done<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).ok_or_else(|| format!("no {field}"))?;
+    Ok(line.split_whitespace().next().ok_or_else(|| format!("no {field}"))?.parse()?)
+}
+
+fn tree(process: u32) -> Vec<u32> {
+    let mut all = vec![process];
+    for task in std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten() {
+        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        all.extend(children.split_whitespace().filter_map(|child| child.parse().ok()).flat_map(tree));
+    }
+    all
+}
