@@ -90,6 +90,14 @@ struct Bundle {
 
   limits @4 :CellLimits;
   # Bounds of each cell of this bundle.
+
+  listsChange @5 :Bool = false;
+  # What a bundle offers is fixed when the house opens: a tool whose description or schema changes after
+  # somebody has looked at it and approved it is a known attack. `true` lets this bundle change its lists while
+  # the house is open: when a call of it says that lists have changed, the house asks it again, at most once a
+  # second, checks the answer as at the start, and tells those who listen. Names of bundles that are declared
+  # before it stay theirs; it may hide names of those that are declared after it. `false`: what it says of its
+  # lists is dropped, and counted in the record of the call.
 }
 
 struct CellLimits {

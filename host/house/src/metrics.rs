@@ -5,13 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use certosa_model::Usage;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::histogram::exponential_buckets;
 
-use crate::house::{House, LoadedItem};
+use crate::house::House;
 use crate::record::{Outcome, Seconds};
 
 /// The metrics of a house, for a registry.
@@ -21,7 +20,6 @@ pub struct Metrics(Arc<House>);
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     calls: [AtomicU64; Outcome::ALL.len()],
-    cpu_ms: AtomicU64,
 }
 
 /// From 100 µs to 26 s.
@@ -30,11 +28,10 @@ pub(crate) fn seconds() -> Seconds {
 }
 
 impl Counts {
-    pub(crate) fn add(&self, outcome: Outcome, usage: &Usage) {
+    pub(crate) fn add(&self, outcome: Outcome) {
         if let Some(count) = self.calls.get(outcome as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        self.cpu_ms.fetch_add(usage.cpu_ms.into(), Ordering::Relaxed);
     }
 
     /// How many calls ended in which way; only those that did.
@@ -48,11 +45,6 @@ impl Metrics {
     pub fn of(house: Arc<House>) -> Self {
         Self(house)
     }
-
-    fn items(&self) -> impl Iterator<Item = (&str, &LoadedItem)> {
-        let bundles = self.0.bundles.iter();
-        bundles.flat_map(|bundle| bundle.items.iter().map(|item| (bundle.name.as_str(), item)))
-    }
 }
 
 impl fmt::Debug for Metrics {
@@ -65,15 +57,15 @@ impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Calls that were answered, by how they ended";
         let mut calls = encoder.encode_descriptor("certosa_calls", help, None, MetricType::Counter)?;
-        for (bundle, item) in self.items() {
-            for (outcome, count) in item.counts.calls() {
-                let labels = [
-                    ("bundle", bundle),
-                    ("kind", item.item.kind().as_str()),
-                    ("name", item.name()),
-                    ("outcome", outcome),
-                ];
-                calls.encode_family(&labels)?.encode_counter::<[(&str, &str); 0], u64, u64>(&count, None)?;
+        let listings = self.0.listings();
+        for (bundle, items) in self.0.bundles.iter().zip(&listings.bundles) {
+            for item in items.iter() {
+                let (kind, name) = (item.item.kind().as_str(), item.name());
+                for (outcome, count) in item.counts.calls() {
+                    let labels =
+                        [("bundle", bundle.name.as_str()), ("kind", kind), ("name", name), ("outcome", outcome)];
+                    calls.encode_family(&labels)?.encode_counter::<[(&str, &str); 0], u64, u64>(&count, None)?;
+                }
             }
         }
         for (outcome, count) in self.0.unknown.calls() {
@@ -83,7 +75,7 @@ impl Collector for Metrics {
         let help = "Time on the processor, in ticks of 1 ms";
         let mut cpu = encoder.encode_descriptor("certosa_cpu_milliseconds", help, None, MetricType::Counter)?;
         for bundle in &self.0.bundles {
-            let spent = bundle.items.iter().map(|item| item.counts.cpu_ms.load(Ordering::Relaxed)).sum::<u64>();
+            let spent = bundle.cpu_ms.load(Ordering::Relaxed);
             let labels = [("bundle", bundle.name.as_str())];
             cpu.encode_family(&labels)?.encode_counter::<[(&str, &str); 0], u64, u64>(&spent, None)?;
         }

@@ -42,6 +42,8 @@ pub struct BundlePlan {
     pub source: ComponentSource,
     pub pinned: Option<Digest>,
     pub limits: CellLimits,
+    /// Whether what it offers may change while the house is open.
+    pub lists_change: bool,
 }
 
 #[derive(Debug)]
@@ -214,7 +216,9 @@ impl Check<'_> {
             }
         };
         let limits = self.cell_limits(&path.field("limits"), said.get_limits()?, house);
-        Ok(name.zip(source).zip(limits).map(|((name, source), limits)| BundlePlan { name, source, pinned, limits }))
+        let lists_change = said.get_lists_change();
+        let (Some(name), Some(source), Some(limits)) = (name, source, limits) else { return Ok(None) };
+        Ok(Some(BundlePlan { name, source, pinned, limits, lists_change }))
     }
 
     fn file(&mut self, path: &Path, text: text::Reader<'_>) -> Option<ComponentSource> {
