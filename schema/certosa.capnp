@@ -91,7 +91,15 @@ struct Bundle {
   limits @4 :CellLimits;
   # Bounds of each cell of this bundle.
 
-  reuse @5 :Reuse = once;
+  listsChange @5 :Bool = false;
+  # What a bundle offers is fixed when the house opens: a tool whose description or schema changes after
+  # somebody has looked at it and approved it is a known attack. `true` lets this bundle change its lists while
+  # the house is open: when a call of it says that lists have changed, the house asks it again, at most once a
+  # second, checks the answer as at the start, and tells those who listen. Names of bundles that are declared
+  # before it stay theirs; it may hide names of those that are declared after it. `false`: what it says of its
+  # lists is dropped, and counted in the record of the call.
+
+  reuse @6 :Reuse = once;
   # Whether a cell outlives its call. What a tool keeps in memory, the next call in the same cell finds.
 
   enum Reuse {
@@ -101,7 +109,7 @@ struct Bundle {
     caller @2;   # A cell for each caller; the calls of one caller come one after the other.
   }
 
-  reuseIdleMsMax @6 :UInt32 = 60000;
+  reuseIdleMsMax @7 :UInt32 = 60000;
   # How long a reused cell may wait for its next call; then it ends and its memory is free. A call that
   # goes past a limit or breaks off ends its cell too. 1 to 86,400,000.
 }

@@ -9,7 +9,7 @@ using Certosa = import "/certosa.capnp";
 const house :Certosa.Manifest = (
   listen = "127.0.0.1:0",
   bundles = [
-    (name = "conformance", file = "conformance.wasm"),
+    (name = "conformance", file = "conformance.wasm", listsChange = true),
     (name = "hello", file = "hello.wasm"),
     (name = "jq", file = "jq.wasm"),
   ],

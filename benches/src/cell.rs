@@ -70,11 +70,12 @@ fn house(manifest: &Manifest, plan: Plan, program: std::path::PathBuf) -> Done<(
     let house = Arc::new(runtime()?.block_on(House::open(manifest, plan, &state, &compilers, &mut |_| ()))?);
     face(&house)?;
     let caller = Caller::anonymous_loopback();
+    let listings = house.listings();
     let call = async || {
         let call = Call {
             way: Way::Http,
             caller: &caller,
-            route: house.route("/mcp").ok_or(())?,
+            route: house.route("/mcp").ok_or(())?.view(&listings),
             ask: Ask::Tool { name: "hello_echo", arguments: ARGUMENTS },
             answers: Vec::new(),
             state: None,

@@ -20,6 +20,7 @@ mod mcp;
 mod offers;
 mod oracle;
 mod questions;
+mod relist;
 mod rust_sdk;
 mod seen;
 mod stdio;

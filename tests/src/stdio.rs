@@ -6,9 +6,11 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Folder, House, MODERN, bundles, certosa, text};
+use crate::support::{Folder, House, MODERN, bundles, certosa, changing, text};
 
-struct Client {
+const BUNDLES: [&str; 3] = ["hello", "probe", "shifty"];
+
+pub struct Client {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
@@ -16,7 +18,7 @@ struct Client {
 }
 
 impl Client {
-    fn start(folder: Folder, args: &[&str]) -> Self {
+    pub fn start(folder: Folder, args: &[&str]) -> Self {
         let args = [&["stdio"], args].concat();
         let mut command = certosa(&args);
         command.current_dir(folder.dir.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -44,7 +46,7 @@ impl Client {
         serde_json::from_str(&line).unwrap_or_else(|_| panic!("not a message: {line:?}"))
     }
 
-    fn ask(&mut self, message: &Value) -> Value {
+    pub fn ask(&mut self, message: &Value) -> Value {
         self.send(message);
         let answer = self.next();
         assert_eq!(answer["id"], message["id"], "{answer}");
@@ -65,7 +67,7 @@ impl Drop for Client {
     }
 }
 
-fn modern(id: u32, method: &str, mut params: Value) -> Value {
+pub fn modern(id: u32, method: &str, mut params: Value) -> Value {
     let meta = params.as_object_mut().unwrap().entry("_meta").or_insert(json!({}));
     meta["io.modelcontextprotocol/protocolVersion"] = json!(MODERN);
     meta["io.modelcontextprotocol/clientCapabilities"] = json!({"elicitation": {}});
@@ -95,7 +97,7 @@ fn new_era(client: &mut Client) {
     assert_eq!(client.next()["id"], 5);
     client.send(&modern(6, "subscriptions/listen", json!({"notifications": {"toolsListChanged": true}})));
     assert_eq!(client.next()["method"], "notifications/subscriptions/acknowledged");
-    client.send(&modern(7, "tools/call", json!({"name": "probe_announce", "arguments": {}})));
+    client.send(&modern(7, "tools/call", json!({"name": "shifty_announce", "arguments": {}})));
     let mut seen = [client.next(), client.next()];
     seen.sort_by_key(|message| message.get("id").is_some());
     assert_eq!(seen[0]["method"], "notifications/tools/list_changed");
@@ -134,21 +136,22 @@ fn older_era(client: &mut Client) {
 
 #[test]
 fn both_eras_are_spoken_in_process() {
-    let mut client = Client::of(&["hello", "probe"]);
+    let three = || Client::start(Folder::new(&changing(&bundles(&BUNDLES, ""))), &[]);
+    let mut client = three();
     new_era(&mut client);
     assert_eq!(client.end(), Some(0));
     let records = client.folder.records();
     assert!(records.iter().all(|line| line["way"] == "stdio"), "{records:?}");
     assert!(records.iter().any(|line| line["outcome"] == "cancelled"), "{records:?}");
 
-    let mut client = Client::of(&["hello", "probe"]);
+    let mut client = three();
     older_era(&mut client);
     assert_eq!(client.end(), Some(0));
 }
 
 #[test]
 fn both_eras_are_passed_on_to_a_running_house() {
-    let house = House::of(&["hello", "probe"], "");
+    let house = House::start(&changing(&bundles(&BUNDLES, "")));
     let bridge = || Client::start(Folder::new(""), &["--url", &house.url()]);
     let mut client = bridge();
     new_era(&mut client);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Events, House, LEGACY_HEADERS};
+use crate::support::{Events, House, LEGACY_HEADERS, bundles, changing};
 
 const QUIET: Duration = Duration::from_millis(300);
 
@@ -19,7 +19,7 @@ fn listen(house: &House, filter: Value) -> (Events, Value) {
 
 #[test]
 fn who_listens_is_told_of_what_was_asked_for() {
-    let house = House::of(&["probe", "hello"], "");
+    let house = House::start(&changing(&bundles(&["probe", "hello", "shifty"], "")));
     let filter = json!({"toolsListChanged": true, "resourceSubscriptions": ["probe://numbers/1", "probe://nothing"]});
     let (mut events, acknowledged) = listen(&house, filter);
     let told = &acknowledged["params"]["notifications"];
@@ -36,7 +36,7 @@ fn who_listens_is_told_of_what_was_asked_for() {
     assert_eq!(updated["method"], "notifications/resources/updated");
     assert_eq!(updated["params"]["uri"], "probe://numbers/1");
     assert_eq!(updated["params"]["_meta"], acknowledged["params"]["_meta"]);
-    house.call("probe_announce", json!({}));
+    house.call("shifty_announce", json!({}));
     assert_eq!(events.next().unwrap()["method"], "notifications/tools/list_changed");
     assert!(events.is_quiet(QUIET), "nothing but what was asked for");
     assert_eq!(other.next().unwrap()["method"], "notifications/prompts/list_changed");
@@ -83,13 +83,15 @@ fn nobody_announces_by_breaking_off_or_from_behind() {
 /// What a caller may not see does not reach them as news either.
 #[test]
 fn who_may_not_see_is_not_told() {
-    let body = r#"listen = "127.0.0.1:0", bundles = [(name = "probe", file = "probe.wasm")],
+    let body = r#"listen = "127.0.0.1:0",
+        bundles = [(name = "probe", file = "probe.wasm"), (name = "shifty", file = "shifty.wasm")],
         routes = [
             (path = "/all", callers = ["anonymous/loopback"], tools = ["bundle/**"], resources = ["bundle/**"]),
-            (path = "/mcp", callers = ["anonymous/loopback"], tools = ["bundle/probe/touch"]),
+            (path = "/mcp", callers = ["anonymous/loopback"], tools = ["bundle/probe/touch", "bundle/shifty/announce"]),
         ]"#;
-    let house = House::start(body);
-    let filter = json!({"resourcesListChanged": true, "promptsListChanged": true, "resourceSubscriptions": ["probe://numbers/1"]});
+    let house = House::start(&changing(body));
+    let filter = json!({"toolsListChanged": true, "resourcesListChanged": true, "promptsListChanged": true,
+        "resourceSubscriptions": ["probe://numbers/1"]});
     let (mut events, acknowledged) = listen(&house, filter);
     assert!(acknowledged["params"]["notifications"].get("resourceSubscriptions").is_none(), "{acknowledged}");
     let call = |tool: &str, arguments: Value| {
@@ -98,13 +100,13 @@ fn who_may_not_see_is_not_told() {
         assert_eq!(house.http("POST", "/all", &headers, &body).status, 200);
     };
     call("probe_touch", json!({"uri": "probe://numbers/1"}));
-    call("probe_announce", json!({}));
-    assert!(events.is_quiet(QUIET));
+    call("shifty_announce", json!({}));
+    assert!(events.is_quiet(QUIET), "of the tools that change none is shown here");
 }
 
 #[test]
 fn a_session_is_told_on_its_stream() {
-    let house = House::of(&["probe"], "");
+    let house = House::start(&changing(&bundles(&["probe", "shifty"], "")));
     let session = house.session("2025-11-25");
     let uri = json!({"uri": "probe://numbers/1"});
     assert_eq!(house.legacy(&session, "resources/subscribe", &uri).last()["result"], json!({}));
@@ -113,7 +115,7 @@ fn a_session_is_told_on_its_stream() {
     std::thread::sleep(Duration::from_millis(50));
     house.legacy(&session, "tools/call", &json!({"name": "probe_touch", "arguments": uri}));
     assert_eq!(events.next().unwrap()["params"], uri);
-    house.call("probe_announce", json!({}));
+    house.call("shifty_announce", json!({}));
     let methods: Vec<_> = (0..3).map(|_| events.next().unwrap()["method"].as_str().unwrap().to_owned()).collect();
     let all = ["tools", "prompts", "resources"].map(|list| format!("notifications/{list}/list_changed"));
     assert_eq!(methods, all, "lists change for every session");
@@ -124,7 +126,7 @@ fn a_session_is_told_on_its_stream() {
     // Of two streams only the newer one is told anything, and the older one ends.
     let mut newer = Events::of_session(&house, &session);
     assert_eq!(events.next(), None);
-    house.call("probe_announce", json!({}));
+    house.call("shifty_announce", json!({}));
     assert!(newer.next().is_some());
     assert_eq!(house.http("DELETE", "/mcp", &[("Mcp-Session-Id", &session)], "").status, 204);
     assert!(std::iter::from_fn(|| newer.next()).count() <= 2, "the stream ends with its session");

@@ -41,7 +41,7 @@ impl Folder {
     /// A manifest of `body`, the fields of the constant, beside copies of all built components.
     pub fn new(body: &str) -> Self {
         let folder = Self { dir: tempfile::tempdir().unwrap() };
-        for name in ["hello", "jq", "probe", "conformance"] {
+        for name in ["hello", "jq", "probe", "shifty", "conformance"] {
             fs::copy(component(name), folder.path(&format!("{name}.wasm"))).unwrap();
         }
         folder.write("manifest.capnp", manifest(body));
@@ -105,6 +105,11 @@ pub fn bundles(names: &[&str], limits: &str) -> String {
     )
 }
 
+/// The same, where `shifty` may change its lists.
+pub fn changing(body: &str) -> String {
+    body.replace("file = \"shifty.wasm\"", "file = \"shifty.wasm\", listsChange = true")
+}
+
 /// A process that has ended.
 #[derive(Debug)]
 pub struct Ran {
@@ -142,8 +147,18 @@ impl House {
     }
 
     pub fn in_folder(folder: Folder) -> Self {
+        Self::spawn(folder, Stdio::inherit())
+    }
+
+    /// The same, with its log in a file of the folder.
+    pub fn logged(folder: Folder) -> Self {
+        let log = fs::File::create(folder.path("log")).unwrap();
+        Self::spawn(folder, log.into())
+    }
+
+    fn spawn(folder: Folder, log: Stdio) -> Self {
         let mut command = certosa(&["serve", "-o", "json"]);
-        let mut child = command.current_dir(folder.dir.path()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.current_dir(folder.dir.path()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let started: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("the house did not start: {line}"));

@@ -7,8 +7,15 @@ mod prompts;
 mod resources;
 mod tools;
 
+use std::time::SystemTime;
+
 use certosa_sdk::serde_json::{Value, json};
 use certosa_sdk::{Call, Content, Form, Media, Question, QuestionKind, ResourceBody, ResourceContents};
+
+/// Seconds since 1970, to the microsecond.
+fn now() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
 
 fn image() -> Content {
     Content::Image(Media { data: media::RED_PNG.to_vec(), mime_type: "image/png".to_owned() })

@@ -2,14 +2,28 @@
 
 #![allow(non_snake_case, reason = "arguments are named as the suite names them")]
 
-use certosa_sdk::{Call, Completing, Content, GetOutcome, PromptMessage, PromptResult, Questions, Role, prompt};
+use certosa_sdk::{
+    Call, Completing, Content, GetOutcome, IntoPrompt as _, Prompt, PromptInfo, PromptMessage, PromptResult, Questions,
+    Refusal, Role, prompt,
+};
 
 use crate::{answered, form, image, resource};
 
-/// A prompt without arguments.
-#[prompt]
-pub fn test_simple_prompt() -> &'static str {
-    "This is a simple prompt for testing."
+/// A prompt without arguments. It is listed with the time, so that the prompts change.
+#[allow(non_camel_case_types, reason = "named as the suite names it")]
+pub struct test_simple_prompt {}
+
+impl Prompt for test_simple_prompt {
+    const NAME: &'static str = "test_simple_prompt";
+
+    fn describe() -> PromptInfo {
+        let description = Some(format!("A prompt without arguments. Listed at {}", crate::now()));
+        PromptInfo { name: Self::NAME.to_owned(), title: None, description, arguments: Vec::new() }
+    }
+
+    fn get(_: &Call) -> Result<GetOutcome, Refusal> {
+        "This is a simple prompt for testing.".into_prompt()
+    }
 }
 
 /// A prompt with two arguments.

@@ -86,18 +86,29 @@ pub fn test_reconnection(call: &Call) -> &'static str {
     "If this arrived after a break, the client has come back for it."
 }
 
-/// Says that there are other tools than before.
-#[tool]
-pub fn test_trigger_tool_change(call: &Call) -> &'static str {
-    call.lists_changed(Lists::TOOLS);
-    "Told those who listen about the tools."
+/// A tool that says that there are other tools than before. It is right: it is listed with the time.
+#[allow(non_camel_case_types, reason = "named as the suite names it")]
+pub struct test_trigger_tool_change {}
+
+impl Tool for test_trigger_tool_change {
+    const NAME: &'static str = "test_trigger_tool_change";
+
+    fn describe() -> ToolInfo {
+        let description = format!("Says that there are other tools than before. Listed at {}", crate::now());
+        raw_tool(Self::NAME, &description, r#"{"type":"object"}"#)
+    }
+
+    fn call(call: &Call) -> Result<Outcome, Refusal> {
+        call.lists_changed(Lists::TOOLS);
+        Ok(text("The tools are asked for again."))
+    }
 }
 
 /// Says that there are other prompts than before.
 #[tool]
 pub fn test_trigger_prompt_change(call: &Call) -> &'static str {
     call.lists_changed(Lists::PROMPTS);
-    "Told those who listen about the prompts."
+    "The prompts are asked for again."
 }
 
 /// A tool whose schema uses what JSON Schema 2020-12 has.

@@ -154,7 +154,7 @@ impl Bridge {
     /// Sends one message and passes on everything that comes back.
     async fn send(self: Arc<Self>, text: Bytes) {
         let id = Peek::at(&text).id.map(|id| id.get().to_owned());
-        let sent = self.try_send(text, id.as_deref()).await;
+        let sent = self.try_send(text, id.as_deref(), true).await;
         if let Some(id) = &id {
             self.taken_back().remove(id);
         }
@@ -167,7 +167,7 @@ impl Bridge {
         }
     }
 
-    async fn try_send(&self, text: Bytes, id: Option<&str>) -> anyhow::Result<()> {
+    async fn try_send(&self, text: Bytes, id: Option<&str>, again: bool) -> anyhow::Result<()> {
         let headers = self.headers(&text).await?;
         let session = headers.get(SESSION_HEADER).cloned();
         let mut response = self.request(Method::POST, headers, text.clone()).await?;
@@ -187,6 +187,10 @@ impl Bridge {
         let body = response.into_body().collect().await?.to_bytes();
         if let Some(session) = begun {
             self.begin(session, &body);
+        }
+        // The schema that the headers were made from may not be the tool's any more.
+        if again && status == StatusCode::BAD_REQUEST && is_mismatch(&body) && self.forget_schemas() {
+            return Box::pin(self.try_send(text, id, false)).await;
         }
         self.pass_on(status, body, &text, id).await
     }
@@ -339,6 +343,11 @@ impl Bridge {
         Ok(headers)
     }
 
+    /// Lets the schemas be fetched again. Whether there were any.
+    fn forget_schemas(&self) -> bool {
+        self.schemas.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+
     /// The input schema of a tool. The list is fetched when it is needed for the first time.
     async fn schema(&self, tool: &str, params: &Value) -> anyhow::Result<Option<Value>> {
         let known = |bridge: &Self| {
@@ -413,6 +422,12 @@ fn media(mut headers: HeaderMap) -> HeaderMap {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
     headers
+}
+
+/// Whether this is the error that headers say something else than the body.
+fn is_mismatch(body: &[u8]) -> bool {
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    answer.pointer("/error/code").and_then(Value::as_i64) == Some(Code::HeaderMismatch as i64)
 }
 
 fn is_event_stream<T>(response: &Response<T>) -> bool {

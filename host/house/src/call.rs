@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::checks;
 use crate::error::CallError;
-use crate::house::{Bundle, House, List, LoadedItem, RouteView};
+use crate::house::{Bundle, House, RouteView};
+use crate::listings::LoadedItem;
 use crate::pending::Pending;
 use crate::record::{Recorded, RecorderError};
 
@@ -70,11 +71,11 @@ pub struct Reply {
     pub news: Option<News>,
 }
 
-/// What a bundle says is out of date with its clients. It can say so of nothing but what it offers itself.
+/// Resources that have other contents than before, as the bundle says that they are read from.
 #[derive(Debug, PartialEq, Eq)]
 pub struct News {
     pub bundle: BundleName,
-    pub changes: Vec<Change>,
+    pub uris: Vec<String>,
 }
 
 /// The way by which a call came in; for the record.
@@ -94,6 +95,14 @@ struct Found<'a> {
     bundle: &'a Bundle,
     loaded: &'a LoadedItem,
     variables: Vec<(String, String)>,
+}
+
+/// What a bundle said has changed.
+#[derive(Default)]
+struct Said {
+    uris: Vec<String>,
+    /// How often it said that lists have.
+    lists: u32,
 }
 
 const RETRY_AFTER_MS: u32 = 1000;
@@ -130,14 +139,21 @@ impl House {
             let error = busy("cellsMax", self.plan.limits.cells_max.into());
             return Ok(pending.refuse(error, "the house's line is full".to_owned()));
         };
-        let end = self.run(bundle, &permit, &task, hearing).await;
+        let mut end = self.run(bundle, &permit, &task, hearing).await;
         let result = match end.result {
             Ok(outcome) => checks::outcome(loaded, outcome, call.askable),
             Err(error) => Err(CallError::of_cell(error, bundle, loaded)),
         };
         // What a cell said that broke off has come to nothing.
-        let news = result.as_ref().ok().and_then(|_| bundle.news(end.changes));
-        Ok(pending.finish(result, end.usage, news))
+        let said = result.as_ref().map_or_else(|_| Said::default(), |_| Said::of(end.changes));
+        if bundle.stale.is_none() {
+            end.usage.events_dropped += said.lists;
+        }
+        let recorded = pending.finish(result, end.usage, call.route.news(bundle, said.uris));
+        if let Some(stale) = bundle.stale.as_ref().filter(|_| said.lists > 0) {
+            stale.notify_one();
+        }
+        Ok(recorded)
     }
 
     /// Does the task in a fresh cell, or in the one that the manifest lets this call share.
@@ -156,9 +172,8 @@ impl House {
 
     /// Finds what is asked for and asks the gate. Which of the two said no is for the record only.
     fn find<'a>(&'a self, call: &Call<'a>) -> Result<Found<'a>, Option<Denial>> {
-        let named = |list, name: &str| call.route.named(list, name).map(|(_, bundle, loaded)| (bundle, loaded));
         let mut denial = None;
-        let mut decided = |bundle, loaded: &'a LoadedItem, variables| {
+        let found = call.route.find(&call.ask, |(bundle, loaded, variables)| {
             let target = Target { route: call.route.plan(), kind: loaded.item.kind(), subject: &loaded.subject };
             match decide(&self.plan, call.caller, &target) {
                 Ok(permit) => Some(Found { permit, bundle, loaded, variables }),
@@ -167,20 +182,21 @@ impl House {
                     None
                 }
             }
-        };
-        let found = match call.ask {
-            Ask::Resource { uri } => {
-                call.route.readable(uri).find_map(|(bundle, loaded, variables)| decided(bundle, loaded, variables))
-            }
-            Ask::Tool { name, .. } => named(List::Tools, name).find_map(|(b, l)| decided(b, l, Vec::new())),
-            Ask::Prompt { name, .. } | Ask::CompletePrompt { name, .. } => {
-                named(List::Prompts, name).find_map(|(b, l)| decided(b, l, Vec::new()))
-            }
-            Ask::CompleteTemplate { template, .. } => {
-                named(List::Templates, template).find_map(|(b, l)| decided(b, l, Vec::new()))
-            }
-        };
+        });
         found.ok_or(denial)
+    }
+}
+
+impl Said {
+    fn of(changes: Vec<Change>) -> Self {
+        let mut said = Self::default();
+        for change in changes {
+            match change {
+                Change::Resource(uri) => said.uris.push(uri),
+                Change::Lists(_) => said.lists += 1,
+            }
+        }
+        said
     }
 }
 

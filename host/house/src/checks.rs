@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use certosa_syscall::guest::{Askable, Completion, Outcome, QuestionKind, Questions, Task, ToolResult};
 
 use crate::error::CallError;
-use crate::house::{Item, LoadedItem, LoadedTool};
 use crate::json;
+use crate::listings::{Item, LoadedItem, LoadedTool};
 use crate::offer::Prompt;
 
 const QUESTIONS_MAX: usize = 16;

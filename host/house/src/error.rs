@@ -4,7 +4,8 @@ use certosa_isolate::CellError;
 use certosa_model::{Fault, Kind, Limit};
 use certosa_syscall::guest::{Askable, Refusal};
 
-use crate::house::{Bundle, LoadedItem};
+use crate::house::Bundle;
+use crate::listings::LoadedItem;
 use crate::record;
 
 /// Why a call has no outcome. The text is for the caller.

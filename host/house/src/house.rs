@@ -1,106 +1,73 @@
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use certosa_isolate::{Image, Machine, PoolFacts};
 use certosa_manifest::{Plan, Problem, RoutePlan};
-use certosa_model::{BundleName, CellLimits, Change, Digest, HouseLimits, Kind, Patterns, Subject};
+use certosa_model::{BundleName, CellLimits, Digest, HouseLimits, Kind, Patterns, Subject};
 use certosa_policy::{Caller, Target, decide};
 use serde::Serialize;
+use tokio::sync::Notify;
 
-use crate::call::News;
+use crate::call::{Ask, News};
 use crate::kept::Kept;
 use crate::line::Line;
+use crate::listings::{Item, Listings, LoadedItem, Names, Place};
 use crate::metrics::Counts;
 use crate::offer::{Prompt, Resource, ResourceTemplate, Tool};
 use crate::record::{Observer, Recorder, RecorderError, Seconds};
-use crate::schema::Schema;
-use crate::uri::Template;
 
 /// A house that is open: every component loaded, everything that they offer known.
 pub struct House {
     pub(crate) plan: Plan,
     pub(crate) machine: Machine,
-    pub(crate) bundles: Vec<Bundle>,
     /// As many as the plan has, in the same order.
-    pub(crate) routes: Vec<Route>,
+    pub(crate) bundles: Vec<Bundle>,
+    /// What bundles listed last. It is only ever replaced as a whole.
+    pub(crate) listings: RwLock<Arc<Listings>>,
+    /// Held by whoever replaces the listings, until everybody is told. No call takes it.
+    pub(crate) replacing: Mutex<()>,
     /// The line of the whole house, behind the bundles' own.
     pub(crate) line: Line,
     pub(crate) recorder: Recorder,
     /// Calls of what is not there.
     pub(crate) unknown: Counts,
-    /// What is wrong with single bundles and does not keep the house from opening.
+    /// Bundles that could not be listed when the house opened.
     pub(crate) warnings: Vec<Problem>,
 }
 
 pub(crate) struct Bundle {
+    /// Its place in the plan.
+    pub index: usize,
     pub name: BundleName,
+    pub subject: Subject,
     pub digest: Digest,
     pub limits: CellLimits,
     pub image: Image,
     /// Cells that wait for their next call.
     pub kept: Arc<Kept>,
     pub line: Line,
-    pub items: Vec<LoadedItem>,
     pub seconds: Seconds,
-}
-
-/// One thing that a bundle offers.
-pub(crate) struct LoadedItem {
-    pub subject: Subject,
-    pub item: Item,
-    pub counts: Counts,
-}
-
-pub(crate) enum Item {
-    Tool(LoadedTool),
-    Prompt(Prompt),
-    Resource(Resource),
-    Template(ResourceTemplate, Template),
-}
-
-pub(crate) struct LoadedTool {
-    pub tool: Tool,
-    pub input: Schema,
-    pub output: Option<Schema>,
-}
-
-/// What things are called on a route.
-#[derive(Default)]
-pub(crate) struct Route {
-    pub tools: Names,
-    pub prompts: Names,
-    /// By address.
-    pub resources: Names,
-    /// By the text of the template.
-    pub templates: Names,
-}
-
-/// Names on a route, and what they stand for.
-#[derive(Default)]
-pub(crate) struct Names {
-    /// Sorted by name.
-    pub places: Vec<Place>,
-    /// From a name to places. There may be several of which the route shows at most one.
-    pub by_name: HashMap<Box<str>, Vec<usize>>,
-}
-
-/// A name, and the bundle and the item that it stands for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    pub name: Box<str>,
-    pub bundle: usize,
-    pub item: usize,
+    pub cpu_us: AtomicU64,
+    /// Told when the bundle says that its lists have changed. `None`: the manifest does not let them.
+    pub stale: Option<Notify>,
 }
 
 /// A route of an open house.
 #[derive(Clone, Copy)]
-pub struct RouteView<'a> {
+pub struct Route<'a> {
     house: &'a House,
     index: usize,
 }
 
+/// What a route shows: one request looks at one view, whatever bundles list meanwhile.
+#[derive(Clone, Copy)]
+pub struct RouteView<'a> {
+    route: Route<'a>,
+    listings: &'a Listings,
+}
+
 /// Which of the lists of a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum List {
     Tools,
     Prompts,
@@ -109,7 +76,7 @@ pub enum List {
 }
 
 /// A thing as a caller sees it on a route.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct ItemView<'a> {
     /// The name of a tool or a prompt; the address of a resource; the text of a template.
     pub name: &'a str,
@@ -119,7 +86,7 @@ pub struct ItemView<'a> {
 }
 
 /// A thing as its bundle offers it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Offered<'a> {
     Tool(&'a Tool),
     Prompt(&'a Prompt),
@@ -150,13 +117,18 @@ impl House {
         &self.plan
     }
 
-    pub fn routes(&self) -> impl Iterator<Item = RouteView<'_>> {
-        (0..self.routes.len()).map(|index| RouteView { house: self, index })
+    pub fn routes(&self) -> impl Iterator<Item = Route<'_>> {
+        (0..self.plan.routes.len()).map(|index| Route { house: self, index })
     }
 
     /// The route with exactly this path.
-    pub fn route(&self, path: &str) -> Option<RouteView<'_>> {
+    pub fn route(&self, path: &str) -> Option<Route<'_>> {
         self.routes().find(|route| route.plan().path == path)
+    }
+
+    /// What bundles offer now.
+    pub fn listings(&self) -> Arc<Listings> {
+        Arc::clone(&self.listings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether calls can be answered.
@@ -175,75 +147,21 @@ impl House {
     }
 
     /// What is wrong with single bundles: they could not be listed, or names of theirs are hidden by others'.
-    pub fn warnings(&self) -> &[Problem] {
-        &self.warnings
+    pub fn warnings(&self) -> Vec<Problem> {
+        [self.warnings.as_slice(), &self.listings().hidden].concat()
     }
 
     pub fn facts(&self) -> Facts {
-        let count = |is: fn(&Item) -> bool| {
-            self.bundles.iter().flat_map(|bundle| &bundle.items).filter(|item| is(&item.item)).count()
-        };
+        let listings = self.listings();
+        let count = |is: fn(&Item) -> bool| listings.items().filter(|loaded| is(&loaded.item)).count();
         Facts {
             bundles: self.bundles.len(),
             tools: count(|item| matches!(item, Item::Tool(_))),
             prompts: count(|item| matches!(item, Item::Prompt(_))),
             resources: count(|item| matches!(item, Item::Resource(_) | Item::Template(..))),
             plan: self.plan.digest,
-            warnings: self.warnings.len(),
+            warnings: self.warnings.len() + listings.hidden.len(),
             pool: self.machine.facts(),
-        }
-    }
-}
-
-impl Bundle {
-    /// What clients should be told of the changes that the bundle announced.
-    pub(crate) fn news(&self, mut changes: Vec<Change>) -> Option<News> {
-        let has = |uri: &str| {
-            self.items.iter().any(|loaded| match &loaded.item {
-                Item::Resource(resource) => resource.uri == uri,
-                Item::Template(_, template) => template.read(uri).is_some(),
-                Item::Tool(_) | Item::Prompt(_) => false,
-            })
-        };
-        changes.retain(|change| match change {
-            Change::Resource(uri) => has(uri),
-            Change::Lists(_) => true,
-        });
-        (!changes.is_empty()).then(|| News { bundle: self.name.clone(), changes })
-    }
-}
-
-impl LoadedItem {
-    /// Its name inside its bundle.
-    pub(crate) fn name(&self) -> &str {
-        self.subject.as_str().rsplit('/').next().unwrap_or_default()
-    }
-}
-
-impl Item {
-    pub(crate) fn kind(&self) -> Kind {
-        match self {
-            Self::Tool(_) => Kind::Tool,
-            Self::Prompt(_) => Kind::Prompt,
-            Self::Resource(_) | Self::Template(..) => Kind::Resource,
-        }
-    }
-
-    pub(crate) fn list(&self) -> List {
-        match self {
-            Self::Tool(_) => List::Tools,
-            Self::Prompt(_) => List::Prompts,
-            Self::Resource(_) => List::Resources,
-            Self::Template(..) => List::Templates,
-        }
-    }
-
-    fn offered(&self) -> Offered<'_> {
-        match self {
-            Self::Tool(loaded) => Offered::Tool(&loaded.tool),
-            Self::Prompt(prompt) => Offered::Prompt(prompt),
-            Self::Resource(resource) => Offered::Resource(resource),
-            Self::Template(template, _) => Offered::Template(template),
         }
     }
 }
@@ -252,26 +170,21 @@ impl List {
     pub const ALL: [Self; 4] = [Self::Tools, Self::Prompts, Self::Resources, Self::Templates];
 }
 
-impl Route {
-    pub(crate) fn names(&self, list: List) -> &Names {
-        match list {
-            List::Tools => &self.tools,
-            List::Prompts => &self.prompts,
-            List::Resources => &self.resources,
-            List::Templates => &self.templates,
-        }
+impl<'a> Route<'a> {
+    #[expect(clippy::indexing_slicing, reason = "a route is only made where there is one")]
+    pub fn plan(self) -> &'a RoutePlan {
+        &self.house.plan.routes[self.index]
+    }
+
+    /// What the route shows of `listings`, which are those of the same house.
+    pub fn view(self, listings: &'a Listings) -> RouteView<'a> {
+        RouteView { route: self, listings }
     }
 }
 
 impl<'a> RouteView<'a> {
-    #[expect(clippy::indexing_slicing, reason = "a view is only made for a route that is there")]
-    pub fn plan(&self) -> &'a RoutePlan {
-        &self.house.plan.routes[self.index]
-    }
-
-    #[expect(clippy::indexing_slicing, reason = "a view is only made for a route that is there")]
-    fn route(&self) -> &'a Route {
-        &self.house.routes[self.index]
+    pub fn plan(self) -> &'a RoutePlan {
+        self.route.plan()
     }
 
     /// What `caller` may have here, by name. It is the decision of the call, asked beforehand.
@@ -282,7 +195,7 @@ impl<'a> RouteView<'a> {
     /// All that has a name here, by name, whoever may have it. For the house's own preparations; nobody outside
     /// is shown this.
     pub fn all_items(self, list: List) -> impl Iterator<Item = ItemView<'a>> {
-        let places = self.route().names(list).places.iter();
+        let places = self.names(list).into_iter().flat_map(|names| &names.places);
         places.filter_map(move |place| self.at(place)).map(|(place, bundle, loaded)| view(place, bundle, loaded))
     }
 
@@ -301,46 +214,64 @@ impl<'a> RouteView<'a> {
 
     /// Whether `caller` may read the resource at `uri`: one that is listed, or one of a template.
     pub fn may_read(self, caller: &Caller, uri: &str) -> bool {
-        self.source(caller, uri).is_some()
+        self.source(caller, &Ask::Resource { uri }).is_some()
     }
 
-    /// The bundle that `caller` reads the resource at `uri` from.
-    pub fn source(self, caller: &Caller, uri: &str) -> Option<&'a BundleName> {
-        let mut readable = self.readable(uri);
-        let (bundle, ..) = readable.find(|(_, loaded, _)| self.shows(caller, Kind::Resource, &loaded.subject))?;
-        Some(&bundle.name)
+    /// The bundle that answers when `caller` asks for this.
+    pub fn source(self, caller: &Caller, ask: &Ask<'_>) -> Option<&'a BundleName> {
+        self.find(ask, |(bundle, loaded, _)| {
+            self.shows(caller, loaded.item.kind(), &loaded.subject).then_some(&bundle.name)
+        })
     }
 
     fn shows(self, caller: &Caller, kind: Kind, subject: &Subject) -> bool {
-        decide(&self.house.plan, caller, &Target { route: self.plan(), kind, subject }).is_ok()
+        decide(&self.route.house.plan, caller, &Target { route: self.plan(), kind, subject }).is_ok()
     }
 
     /// What is called `name` here. Nothing is decided yet.
-    pub(crate) fn named(
-        self,
-        list: List,
-        name: &str,
-    ) -> impl Iterator<Item = (&'a Place, &'a Bundle, &'a LoadedItem)> + use<'a> {
-        let names = self.route().names(list);
-        let places = names.by_name.get(name).into_iter().flatten();
-        places.filter_map(move |index| self.at(names.places.get(*index)?))
+    fn named(self, list: List, name: &str) -> impl Iterator<Item = (&'a Place, &'a Bundle, &'a LoadedItem)> + use<'a> {
+        let names = self.names(list);
+        let places = names.and_then(|names| names.by_name.get(name)).into_iter().flatten();
+        places.filter_map(move |index| self.at(names?.places.get(*index)?))
+    }
+
+    /// The first of all that may be meant by `ask` for which `take` returns something. Nothing is decided here.
+    pub(crate) fn find<T>(self, ask: &Ask<'_>, mut take: impl FnMut(Readable<'a>) -> Option<T>) -> Option<T> {
+        let (list, name) = match *ask {
+            Ask::Resource { uri } => return self.readable(uri).find_map(take),
+            Ask::Tool { name, .. } => (List::Tools, name),
+            Ask::Prompt { name, .. } | Ask::CompletePrompt { name, .. } => (List::Prompts, name),
+            Ask::CompleteTemplate { template, .. } => (List::Templates, template),
+        };
+        self.named(list, name).find_map(|(_, bundle, loaded)| take((bundle, loaded, Vec::new())))
+    }
+
+    /// What clients should be told of the resources that `bundle` says have changed: of those that are its own.
+    pub(crate) fn news(self, bundle: &Bundle, mut uris: Vec<String>) -> Option<News> {
+        uris.retain(|uri| self.listings.has(bundle.index, uri));
+        (!uris.is_empty()).then(|| News { bundle: bundle.name.clone(), uris })
     }
 
     /// The resources and templates that `uri` belongs to, with the values of the variables: those that are
     /// listed first.
-    pub(crate) fn readable(self, uri: &str) -> impl Iterator<Item = Readable<'a>> {
+    fn readable(self, uri: &str) -> impl Iterator<Item = Readable<'a>> {
         let listed = self.named(List::Resources, uri).map(|(_, bundle, loaded)| (bundle, loaded, Vec::new()));
-        let places = self.route().templates.places.iter().filter_map(move |place| self.at(place));
-        let templates = places.filter_map(move |(_, bundle, loaded)| match &loaded.item {
-            Item::Template(_, template) => Some((bundle, loaded, template.read(uri)?)),
-            _ => None,
-        });
+        let places = self.names(List::Templates).into_iter().flat_map(|names| &names.places);
+        let templates =
+            places.filter_map(move |place| self.at(place)).filter_map(move |(_, bundle, loaded)| match &loaded.item {
+                Item::Template(_, template) => Some((bundle, loaded, template.read(uri)?)),
+                _ => None,
+            });
         listed.chain(templates)
     }
 
     fn at(self, place: &'a Place) -> Option<(&'a Place, &'a Bundle, &'a LoadedItem)> {
-        let bundle = self.house.bundles.get(place.bundle)?;
-        Some((place, bundle, bundle.items.get(place.item)?))
+        let bundle = self.route.house.bundles.get(place.bundle)?;
+        Some((place, bundle, self.listings.bundles.get(place.bundle)?.get(place.item)?))
+    }
+
+    fn names(self, list: List) -> Option<&'a Names> {
+        Some(self.listings.routes.get(self.route.index)?.of(list))
     }
 }
 

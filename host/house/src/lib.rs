@@ -5,7 +5,7 @@
 //! ```
 //!
 //! [`House::open`] builds the house: it loads every component of the plan, asks it for its tools, and refuses
-//! to open when anything does not fit.
+//! to open when anything does not fit. [`House::follow`] asks again, where the manifest lets lists change.
 
 mod call;
 mod checks;
@@ -14,19 +14,22 @@ mod house;
 mod json;
 mod kept;
 mod line;
+mod listings;
 mod load;
 mod metrics;
 mod offer;
 mod pending;
 mod record;
+mod relist;
 mod routes;
 mod schema;
 mod uri;
 
 pub use call::{Ask, Call, News, Reply, Typing, Way};
 pub use error::CallError;
-pub use house::{Facts, House, ItemView, List, Offered, RouteView};
+pub use house::{Facts, House, ItemView, List, Offered, Route, RouteView};
 pub use json::{JsonError, parse as parse_json};
+pub use listings::Listings;
 pub use load::{Compilers, OpenError, Progress};
 pub use metrics::Metrics;
 pub use offer::{Annotations, Offer, Prompt, PromptArgument, Resource, ResourceTemplate, Tool, role_name};

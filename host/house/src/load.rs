@@ -3,17 +3,21 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use certosa_isolate::{self as isolate, COMPONENT_BYTES_MAX, CellError, CodeError, Image, Machine, PoolError, Shape};
 use certosa_manifest::{BundlePlan, ComponentSource, Manifest, Path, Plan, Problem, Problems};
-use certosa_model::{CellLimits, Digest, Reuse, Subject, ToolName};
+use certosa_model::{BundleName, CellLimits, Digest, Reuse, Subject, ToolName};
 use certosa_store::{Cache, StateFolder, StoreError};
 use certosa_syscall::guest::EXPORTS;
+use tokio::sync::Notify;
 
-use crate::house::{Bundle, House, Item, LoadedItem, LoadedTool};
+use crate::house::{Bundle, House};
 use crate::kept::Kept;
 use crate::line::{Bounds, Line};
+use crate::listings::{Item, Listings, LoadedItem, LoadedTool};
 use crate::metrics::{self, Counts};
 use crate::offer::Offer;
 use crate::record::Recorder;
@@ -90,18 +94,20 @@ impl House {
             problems: Vec::new(),
             warnings: Vec::new(),
         };
-        let mut bundles = Vec::new();
+        let (mut bundles, mut items) = (Vec::new(), Vec::new());
         for (index, (plan, component)) in plan.bundles.iter().zip(&components).enumerate() {
-            let path = Path::default().field("bundles").index(index);
-            bundles.extend(loader.bundle(&path, plan, component).await?);
+            if let Some((bundle, offered)) = loader.bundle(index, plan, component).await? {
+                bundles.push(bundle);
+                items.push(offered.into());
+            }
         }
         refuse(loader.problems)?;
-        let mut warnings = loader.warnings;
+        let warnings = loader.warnings;
         // Where a bundle could not be listed, nobody knows what its patterns are for.
         if warnings.is_empty() {
-            refuse(routes::unused_patterns(manifest, &plan, &bundles))?;
+            refuse(routes::unused_patterns(manifest, &plan, &items))?;
         }
-        let routes = routes::name(manifest, &plan, &bundles, &mut warnings);
+        let listings = Listings::new(&plan, items, &|path, message| manifest.problem(path, message));
         let recorder = Recorder::start(state.records()?).map_err(OpenError::Recorder)?;
         let longest_ms = bundles.iter().map(|bundle| bundle.limits.wall_ms_max).max().unwrap_or(0);
         let cells_max = plan.limits.cells_max as usize;
@@ -111,7 +117,17 @@ impl House {
             waiting_max: bundles.iter().map(|bundle| bundle.limits.concurrency_max).sum(),
             wait_max: Duration::from_millis(longest_ms.into()),
         });
-        Ok(Self { plan, machine, bundles, routes, line, recorder, unknown: Counts::default(), warnings })
+        Ok(Self {
+            plan,
+            machine,
+            bundles,
+            listings: RwLock::new(Arc::new(listings)),
+            replacing: Mutex::default(),
+            line,
+            recorder,
+            unknown: Counts::default(),
+            warnings,
+        })
     }
 }
 
@@ -188,13 +204,14 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// Loads one bundle; `None` after noting what is wrong with it.
+    /// Loads one bundle and what it offers; `None` after noting what is wrong with it.
     async fn bundle(
         &mut self,
-        path: &Path,
+        index: usize,
         plan: &BundlePlan,
         component: &Component,
-    ) -> Result<Option<Bundle>, OpenError> {
+    ) -> Result<Option<(Bundle, Vec<LoadedItem>)>, OpenError> {
+        let path = &Path::default().field("bundles").index(index);
         let Some(image) = self.image(path, plan, component)? else { return Ok(None) };
         // One bundle that cannot say what it offers does not spoil the others.
         let items = match self.items(plan, component, &image).await {
@@ -207,8 +224,10 @@ impl Loader<'_> {
         };
         let CellLimits { concurrency_max, caller_concurrency_max, queue_max, wall_ms_max, .. } = plan.limits;
         let idle_max = Duration::from_millis(plan.reuse_idle_ms_max.into());
-        Ok(Some(Bundle {
+        let bundle = Bundle {
+            index,
             name: plan.name.clone(),
+            subject: Subject::of_bundle(&plan.name),
             digest: component.shape.digest,
             limits: plan.limits,
             image,
@@ -219,9 +238,11 @@ impl Loader<'_> {
                 waiting_max: queue_max,
                 wait_max: Duration::from_millis(wall_ms_max.into()),
             }),
-            items,
             seconds: metrics::seconds(),
-        }))
+            cpu_us: AtomicU64::new(0),
+            stale: plan.lists_change.then(Notify::new),
+        };
+        Ok(Some((bundle, items)))
     }
 
     fn image(&mut self, path: &Path, plan: &BundlePlan, component: &Component) -> Result<Option<Image>, OpenError> {
@@ -246,6 +267,10 @@ impl Loader<'_> {
     }
 
     async fn items(&self, plan: &BundlePlan, component: &Component, image: &Image) -> Result<Vec<LoadedItem>, String> {
+        // What may be different the next time is not kept.
+        if plan.lists_change {
+            return load(&plan.name, self.list(plan, image).await?);
+        }
         // With other limits the bundle may not be able to say what it offers.
         let limits = format!("{:?}", plan.limits);
         let digest = Digest::of_parts([component.shape.digest.to_string().as_bytes(), limits.as_bytes()]);
@@ -253,18 +278,18 @@ impl Loader<'_> {
         let offer: Offer = match kept {
             Some(offer) => offer,
             None => {
-                let limits = CellLimits {
-                    cpu_ms_max: plan.limits.cpu_ms_max.min(LIST_CPU_MS_MAX),
-                    wall_ms_max: plan.limits.wall_ms_max.min(LIST_WALL_MS_MAX),
-                    ..plan.limits
-                };
-                let listed = self.machine.list(image, &limits).await.result.map_err(|error| listing_error(&error))?;
-                let offer = Offer::check(listed).map_err(|wrong| wrong.join("; "))?;
+                let offer = self.list(plan, image).await?;
                 self.keep(LISTING_KIND, digest, &serde_json::to_vec(&offer).unwrap_or_default());
                 offer
             }
         };
-        load(plan, offer)
+        load(&plan.name, offer)
+    }
+
+    async fn list(&self, plan: &BundlePlan, image: &Image) -> Result<Offer, String> {
+        let end = self.machine.list(image, &listing_limits(&plan.limits)).await;
+        let listed = end.result.map_err(|error| listing_error(&error))?;
+        Offer::check(listed).map_err(|wrong| wrong.join("; "))
     }
 
     fn note<T>(&mut self, path: &Path, plan: &BundlePlan, found: &str) -> Option<T> {
@@ -281,11 +306,20 @@ impl Loader<'_> {
     }
 }
 
+/// Bounds of the cell that lists what a bundle with these limits offers.
+pub(crate) fn listing_limits(limits: &CellLimits) -> CellLimits {
+    CellLimits {
+        cpu_ms_max: limits.cpu_ms_max.min(LIST_CPU_MS_MAX),
+        wall_ms_max: limits.wall_ms_max.min(LIST_WALL_MS_MAX),
+        ..*limits
+    }
+}
+
 /// Makes a listing ready for calls: schemas compiled, templates parsed, everything with its subject.
-fn load(plan: &BundlePlan, offer: Offer) -> Result<Vec<LoadedItem>, String> {
+pub(crate) fn load(bundle: &BundleName, offer: Offer) -> Result<Vec<LoadedItem>, String> {
     let named = |name: &str, item: Item| {
         let name = ToolName::new(name).map_err(|why| why.to_string())?;
-        Ok::<_, String>(LoadedItem { subject: Subject::of_item(&plan.name, &name), item, counts: Counts::default() })
+        Ok::<_, String>(LoadedItem { subject: Subject::of_item(bundle, &name), item, counts: Arc::default() })
     };
     let mut items = Vec::new();
     for tool in offer.tools {
@@ -306,7 +340,7 @@ fn load(plan: &BundlePlan, offer: Offer) -> Result<Vec<LoadedItem>, String> {
     Ok(items)
 }
 
-fn listing_error(error: &CellError) -> String {
+pub(crate) fn listing_error(error: &CellError) -> String {
     match error {
         CellError::Limit(limit, bound) => {
             format!("listing went past a limit: {} = {bound}", limit.field())

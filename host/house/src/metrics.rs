@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use certosa_model::Usage;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::histogram::exponential_buckets;
 use prometheus_client::registry::Unit;
 
-use crate::house::{House, LoadedItem};
+use crate::house::House;
 use crate::record::{Outcome, Seconds};
 
 /// The metrics of a house, for a registry.
@@ -23,7 +22,6 @@ pub struct Metrics(Arc<House>);
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     calls: [AtomicU64; Outcome::ALL.len()],
-    cpu_us: AtomicU64,
 }
 
 /// From 100 µs to 26 s.
@@ -32,11 +30,10 @@ pub(crate) fn seconds() -> Seconds {
 }
 
 impl Counts {
-    pub(crate) fn add(&self, outcome: Outcome, usage: &Usage) {
+    pub(crate) fn add(&self, outcome: Outcome) {
         if let Some(count) = self.calls.get(outcome as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        self.cpu_us.fetch_add(usage.cpu_us, Ordering::Relaxed);
     }
 
     /// How many calls ended in which way; only those that did.
@@ -50,11 +47,6 @@ impl Metrics {
     pub fn of(house: Arc<House>) -> Self {
         Self(house)
     }
-
-    fn items(&self) -> impl Iterator<Item = (&str, &LoadedItem)> {
-        let bundles = self.0.bundles.iter();
-        bundles.flat_map(|bundle| bundle.items.iter().map(|item| (bundle.name.as_str(), item)))
-    }
 }
 
 impl fmt::Debug for Metrics {
@@ -67,15 +59,15 @@ impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Calls that were answered, by how they ended";
         let mut calls = encoder.encode_descriptor("certosa_calls", help, None, MetricType::Counter)?;
-        for (bundle, item) in self.items() {
-            for (outcome, count) in item.counts.calls() {
-                let labels = [
-                    ("bundle", bundle),
-                    ("kind", item.item.kind().as_str()),
-                    ("name", item.name()),
-                    ("outcome", outcome),
-                ];
-                calls.encode_family(&labels)?.encode_counter::<[(&str, &str); 0], u64, u64>(&count, None)?;
+        let listings = self.0.listings();
+        for (bundle, items) in self.0.bundles.iter().zip(&listings.bundles) {
+            for item in items.iter() {
+                let (kind, name) = (item.item.kind().as_str(), item.name());
+                for (outcome, count) in item.counts.calls() {
+                    let labels =
+                        [("bundle", bundle.name.as_str()), ("kind", kind), ("name", name), ("outcome", outcome)];
+                    calls.encode_family(&labels)?.encode_counter::<[(&str, &str); 0], u64, u64>(&count, None)?;
+                }
             }
         }
         for (outcome, count) in self.0.unknown.calls() {
@@ -85,8 +77,7 @@ impl Collector for Metrics {
         let help = "Time on the processor";
         let mut cpu = encoder.encode_descriptor("certosa_cpu", help, Some(&Unit::Seconds), MetricType::Counter)?;
         for bundle in &self.0.bundles {
-            let spent = bundle.items.iter().map(|item| item.counts.cpu_us.load(Ordering::Relaxed)).sum::<u64>();
-            let spent = Duration::from_micros(spent).as_secs_f64();
+            let spent = Duration::from_micros(bundle.cpu_us.load(Ordering::Relaxed)).as_secs_f64();
             let labels = [("bundle", bundle.name.as_str())];
             cpu.encode_family(&labels)?.encode_counter::<[(&str, &str); 0], f64, u64>(&spent, None)?;
         }

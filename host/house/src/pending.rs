@@ -1,3 +1,4 @@
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use certosa_model::Usage;
@@ -5,7 +6,8 @@ use certosa_syscall::guest::Outcome;
 
 use crate::call::{Call, News, Reply};
 use crate::error::CallError;
-use crate::house::{Bundle, House, LoadedItem};
+use crate::house::{Bundle, House};
+use crate::listings::LoadedItem;
 use crate::metrics::Counts;
 use crate::record::{self, Entry, Recorded, Recorder};
 
@@ -17,7 +19,7 @@ const TEXT_BYTES_MAX: usize = 300;
 pub(crate) struct Pending<'a> {
     recorder: &'a Recorder,
     counts: &'a Counts,
-    seconds: Option<&'a record::Seconds>,
+    bundle: Option<&'a Bundle>,
     entry: Entry<'a>,
     recorded: bool,
 }
@@ -43,14 +45,14 @@ impl<'a> Pending<'a> {
             parent: call.trace,
             usage: Usage::default(),
         };
-        Self { recorder: &house.recorder, counts: &house.unknown, seconds: None, entry, recorded: false }
+        Self { recorder: &house.recorder, counts: &house.unknown, bundle: None, entry, recorded: false }
     }
 
     pub(crate) fn found(&mut self, bundle: &'a Bundle, loaded: &'a LoadedItem) {
         self.entry.bundle = Some(bundle.name.as_str());
         self.entry.component = Some(bundle.digest);
         self.counts = &loaded.counts;
-        self.seconds = Some(&bundle.seconds);
+        self.bundle = Some(bundle);
     }
 
     pub(crate) fn refuse(self, error: CallError, reason: String) -> Recorded<Reply> {
@@ -83,9 +85,10 @@ impl<'a> Pending<'a> {
     }
 
     fn note(&self) {
-        self.counts.add(self.entry.outcome, &self.entry.usage);
-        if let Some(seconds) = self.seconds {
-            seconds.observe(self.entry.started.elapsed().unwrap_or_default().as_secs_f64());
+        self.counts.add(self.entry.outcome);
+        if let Some(bundle) = self.bundle {
+            bundle.cpu_us.fetch_add(self.entry.usage.cpu_us, Ordering::Relaxed);
+            bundle.seconds.observe(self.entry.started.elapsed().unwrap_or_default().as_secs_f64());
         }
     }
 }

@@ -2,26 +2,34 @@
 //! hidden, and the operator is told.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use certosa_manifest::{Manifest, Path, Plan, Problem, RoutePlan, ToolNames};
-use certosa_model::{BundleName, Kind, ToolName};
+use certosa_model::{BundleName, Kind, Pattern, ToolName};
 
-use crate::house::{Bundle, Item, List, LoadedItem, Names, Place, Route, granted};
+use crate::house::{List, granted};
+use crate::listings::{Item, LoadedItem, Names, Place, RouteNames};
 
-/// Names everything on every route, and notes what is hidden and which patterns fit nothing.
-pub(crate) fn name(manifest: &Manifest, plan: &Plan, bundles: &[Bundle], notes: &mut Vec<Problem>) -> Vec<Route> {
+/// Names what the bundles offer on every route, and notes what is hidden.
+pub(crate) fn name(
+    plan: &Plan,
+    bundles: &[Arc<[LoadedItem]>],
+    problem: &dyn Fn(&Path, String) -> Problem,
+    hidden: &mut Vec<Problem>,
+) -> Vec<RouteNames> {
     let mut routes = Vec::new();
     for (index, route) in plan.routes.iter().enumerate() {
-        let naming = Naming { manifest, path: Path::default().field("routes").index(index), plan: route, bundles };
-        let mut names = |list| naming.names(list, notes);
+        let path = Path::default().field("routes").index(index);
+        let naming = Naming { problem, path, plan, route, bundles };
+        let mut names = |list| naming.names(list, hidden);
         let [tools, prompts, resources, templates] = List::ALL.map(&mut names);
-        routes.push(Route { tools, prompts, resources, templates });
+        routes.push(RouteNames { tools, prompts, resources, templates });
     }
     routes
 }
 
 /// Patterns that fit nothing that there is: slips of the pen.
-pub(crate) fn unused_patterns(manifest: &Manifest, plan: &Plan, bundles: &[Bundle]) -> Vec<Problem> {
+pub(crate) fn unused_patterns(manifest: &Manifest, plan: &Plan, bundles: &[Arc<[LoadedItem]>]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (index, route) in plan.routes.iter().enumerate() {
         let path = Path::default().field("routes").index(index);
@@ -30,11 +38,11 @@ pub(crate) fn unused_patterns(manifest: &Manifest, plan: &Plan, bundles: &[Bundl
             (Kind::Prompt, "prompts", &route.prompts),
             (Kind::Resource, "resources", &route.resources),
         ] {
-            let offered =
-                || bundles.iter().flat_map(|bundle| &bundle.items).filter(move |item| item.item.kind() == kind);
+            let offered = || bundles.iter().flat_map(|items| items.iter()).filter(move |item| item.item.kind() == kind);
             for (index, pattern) in patterns.iter().enumerate() {
                 // A pattern for everything is no slip, even where there is nothing yet.
-                if pattern.as_str() == "bundle/**" || offered().any(|item| pattern.matches(&item.subject)) {
+                let is_open = pattern.as_str() == "bundle/**" || may_fit_later(plan, pattern);
+                if is_open || offered().any(|item| pattern.matches(&item.subject)) {
                     continue;
                 }
                 let known: Vec<_> = offered().map(|item| item.subject.as_str()).collect();
@@ -51,27 +59,35 @@ pub(crate) fn unused_patterns(manifest: &Manifest, plan: &Plan, bundles: &[Bundl
     problems
 }
 
+/// Whether a bundle may list something later that the pattern fits.
+fn may_fit_later(plan: &Plan, pattern: &Pattern) -> bool {
+    let bundle = pattern.as_str().split('/').nth(1).unwrap_or_default();
+    let is_meant = |name: &BundleName| matches!(bundle, "*" | "**") || bundle == name.as_str();
+    plan.bundles.iter().any(|plan| plan.lists_change && is_meant(&plan.name))
+}
+
 struct Naming<'a> {
-    manifest: &'a Manifest,
+    problem: &'a dyn Fn(&Path, String) -> Problem,
     path: Path,
-    plan: &'a RoutePlan,
-    bundles: &'a [Bundle],
+    plan: &'a Plan,
+    route: &'a RoutePlan,
+    bundles: &'a [Arc<[LoadedItem]>],
 }
 
 impl Naming<'_> {
-    fn names(&self, list: List, notes: &mut Vec<Problem>) -> Names {
+    fn names(&self, list: List, hidden: &mut Vec<Problem>) -> Names {
         let mut places = Vec::new();
         let mut shown = HashMap::<Box<str>, &LoadedItem>::new();
-        for (bundle_index, bundle) in self.bundles.iter().enumerate() {
-            let items = bundle.items.iter().enumerate().filter(|(_, loaded)| loaded.item.list() == list);
+        for (bundle_index, (items, bundle)) in self.bundles.iter().zip(&self.plan.bundles).enumerate() {
+            let items = items.iter().enumerate().filter(|(_, loaded)| loaded.item.list() == list);
             for (item_index, loaded) in items {
                 let Some(name) = self.name(&bundle.name, &loaded.item) else {
-                    notes.push(self.too_long(&bundle.name, loaded));
+                    hidden.push(self.too_long(&bundle.name, loaded));
                     continue;
                 };
                 if self.shows(loaded) {
                     if let Some(first) = shown.get(&name) {
-                        notes.push(self.hidden(&name, first, loaded));
+                        hidden.push(self.hidden(&name, first, loaded));
                         continue;
                     }
                     shown.insert(name.clone(), loaded);
@@ -95,7 +111,7 @@ impl Naming<'_> {
             Item::Prompt(prompt) => &prompt.name,
         };
         let bare = ToolName::new(name).ok()?;
-        let name = match self.plan.names {
+        let name = match self.route.names {
             ToolNames::Bare => bare,
             ToolNames::Prefixed => bare.prefixed(bundle)?,
         };
@@ -103,22 +119,24 @@ impl Naming<'_> {
     }
 
     fn shows(&self, loaded: &LoadedItem) -> bool {
-        granted(self.plan, loaded.item.kind()).matches(&loaded.subject)
+        granted(self.route, loaded.item.kind()).matches(&loaded.subject)
     }
 
     fn too_long(&self, bundle: &BundleName, loaded: &LoadedItem) -> Problem {
-        let message = format!("a {} whose name is too long for clients is hidden", loaded.item.kind().as_str());
-        let problem = self.manifest.problem(&self.path, message).found(format!("{bundle}_{}", loaded.name()));
+        let (kind, route) = (loaded.item.kind().as_str(), &self.route.path);
+        let message = format!("a {kind} whose name is too long for clients is hidden on the route {route}");
+        let problem = (self.problem)(&self.path, message).found(format!("{bundle}_{}", loaded.name()));
         problem.expected("at most 64 characters together with the bundle's name")
     }
 
     fn hidden(&self, name: &str, first: &LoadedItem, second: &LoadedItem) -> Problem {
         let kind = second.item.kind();
-        let message = format!("{} hides {} on this route: both are called {name}", first.subject, second.subject);
+        let (first, second, route) = (&first.subject, &second.subject, &self.route.path);
+        let message = format!("{first} hides {second} on the route {route}: both are called {name}");
         let expected = match kind {
             Kind::Resource => "addresses of their own, or a narrower `resources`",
             Kind::Tool | Kind::Prompt => "one for each name: narrow the patterns, or use prefixed names",
         };
-        self.manifest.problem(&self.path, message).expected(expected)
+        (self.problem)(&self.path, message).expected(expected)
     }
 }

@@ -45,6 +45,8 @@ pub struct BundlePlan {
     pub reuse: Reuse,
     /// How long a cell that is reused may idle.
     pub reuse_idle_ms_max: u32,
+    /// Whether what it offers may change while the house is open.
+    pub lists_change: bool,
 }
 
 #[derive(Debug)]
@@ -237,7 +239,8 @@ impl Check<'_> {
             Reuse::Serial => limits.concurrency_max = 1,
             Reuse::Caller => limits.caller_concurrency_max = 1,
         }
-        Ok(Some(BundlePlan { name, source, pinned, limits, reuse, reuse_idle_ms_max }))
+        let lists_change = said.get_lists_change();
+        Ok(Some(BundlePlan { name, source, pinned, limits, reuse, reuse_idle_ms_max, lists_change }))
     }
 
     fn file(&mut self, path: &Path, text: text::Reader<'_>) -> Option<ComponentSource> {

@@ -1,8 +1,9 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use certosa_house::{Annotations, House, ItemView, List, Offered, PromptArgument, RouteView};
+use certosa_house::{Annotations, House, ItemView, List, Listings, Offered, PromptArgument, Route, RouteView};
 use certosa_model::Subject;
 use certosa_policy::Caller;
 use serde::Serialize;
@@ -10,13 +11,14 @@ use serde_json::value::RawValue;
 
 use crate::headers::{ParamHeader, params_of};
 
-/// What does not change about a house: its listings, written once, the headers that the parameters of tools
-/// want, and what each route can do.
+/// What a house offers at one moment: its listings, how they are written, the headers that the parameters of
+/// tools want, and what each route can do. It never changes; where lists do, another one takes its place.
 pub(crate) struct Catalog {
-    routes: HashMap<Box<str>, Route>,
+    pub listings: Arc<Listings>,
+    routes: HashMap<Box<str>, Written>,
 }
 
-struct Route {
+struct Written {
     entries: HashMap<List, HashMap<Subject, Entry>>,
     capabilities: String,
 }
@@ -87,34 +89,41 @@ struct ListedResource<'a> {
 }
 
 impl Catalog {
-    pub(crate) fn of(house: &House) -> Self {
-        Self { routes: house.routes().map(|route| (route.plan().path.as_str().into(), Route::of(route))).collect() }
+    pub(crate) fn of(house: &House, listings: Arc<Listings>) -> Self {
+        let written = |route: Route<'_>| (route.plan().path.as_str().into(), Written::of(route.view(&listings)));
+        let routes = house.routes().map(written).collect();
+        Self { listings, routes }
+    }
+
+    /// What a route shows.
+    pub(crate) fn view<'a>(&'a self, route: Route<'a>) -> RouteView<'a> {
+        route.view(&self.listings)
     }
 
     /// What a route can do, as `ServerCapabilities`.
-    pub(crate) fn capabilities(&self, route: RouteView<'_>) -> &str {
-        self.route(route).map_or("{}", |route| &route.capabilities)
+    pub(crate) fn capabilities(&self, route: Route<'_>) -> &str {
+        self.written(route).map_or("{}", |route| &route.capabilities)
     }
 
     /// The headers that the parameters of a tool want.
-    pub(crate) fn params(&self, route: RouteView<'_>, tool: &Subject) -> &[ParamHeader] {
-        let entry = self.route(route).and_then(|route| route.entry(List::Tools, tool));
+    pub(crate) fn params(&self, route: Route<'_>, tool: &Subject) -> &[ParamHeader] {
+        let entry = self.written(route).and_then(|route| route.entry(List::Tools, tool));
         entry.map_or(&[], |entry| &entry.params)
     }
 
     /// Writes a page of what `caller` may have: `"tools":[…]` and perhaps `,"nextCursor":"…"`.
     pub(crate) fn write_page(
         &self,
-        route: RouteView<'_>,
+        route: Route<'_>,
         list: List,
         caller: &Caller,
         cursor: Option<&str>,
         body: &mut Vec<u8>,
     ) -> Result<(), String> {
         let after = cursor.map(read_cursor).transpose()?;
-        let entries = self.route(route);
+        let entries = self.written(route);
         let is_before = |item: &ItemView<'_>| after.as_deref().is_some_and(|after| item.name <= after);
-        let mut items = route.items(list, caller).skip_while(is_before);
+        let mut items = self.view(route).items(list, caller).skip_while(is_before);
         body.extend_from_slice(format!(r#""{}":["#, member(list)).as_bytes());
         let mut last = None;
         for item in items.by_ref().take(PAGE_ITEMS_MAX) {
@@ -132,12 +141,12 @@ impl Catalog {
         Ok(())
     }
 
-    fn route(&self, route: RouteView<'_>) -> Option<&Route> {
+    fn written(&self, route: Route<'_>) -> Option<&Written> {
         self.routes.get(route.plan().path.as_str())
     }
 }
 
-impl Route {
+impl Written {
     fn of(route: RouteView<'_>) -> Self {
         let entries = |list: List| {
             let items = route.all_items(list).map(|item| (item.subject.clone(), Entry::of(&item)));
@@ -226,7 +235,8 @@ fn member(list: List) -> &'static str {
     }
 }
 
-/// A cursor is the name of the last item on the page before, so it stays good when the house starts anew.
+/// A cursor is the name of the last item on the page before, so it stays good when lists change and when the house
+/// starts anew: what is there all the time is on one page.
 fn read_cursor(cursor: &str) -> Result<String, String> {
     let name = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     name.ok_or_else(|| "the cursor is not one that this server gave".to_owned())

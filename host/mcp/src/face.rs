@@ -1,8 +1,8 @@
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use certosa_house::{House, RouteView, Way};
+use certosa_house::{House, Listings, Route, Way};
 use futures_util::future::join_all;
 use http::HeaderMap;
 use serde_json::value::RawValue;
@@ -21,7 +21,8 @@ use crate::{SESSION_HEADER, headers, legacy, modern, rpc_error};
 /// The MCP face of one house. All transports and both eras enter at [`Face::exchange`].
 pub struct Face {
     pub(crate) house: Arc<House>,
-    pub(crate) catalog: Catalog,
+    /// Replaced when lists change. Whoever works with it takes it once.
+    catalog: RwLock<Arc<Catalog>>,
     pub(crate) sessions: Sessions,
     pub(crate) seal: Seal,
     pub(crate) hub: Hub,
@@ -33,7 +34,7 @@ pub struct Face {
 pub(crate) struct Received<'a> {
     pub face: &'a Face,
     pub message: &'a Message,
-    pub route: RouteView<'a>,
+    pub route: Route<'a>,
     pub envelope: Envelope<'a>,
     pub outbox: &'a Outbox,
 }
@@ -46,13 +47,31 @@ impl Face {
         let limits = house.limits();
         let sessions = Sessions::new(limits.sessions_max, Duration::from_secs(limits.session_idle_s_max.into()));
         Ok(Self {
-            catalog: Catalog::of(&house),
+            catalog: RwLock::new(Arc::new(Catalog::of(&house, house.listings()))),
             sessions,
             seal: Seal::new()?,
             hub: Hub::default(),
             closing: watch::Sender::new(false),
             house,
         })
+    }
+
+    /// Lets bundles change their lists that may, and tells those who listen. It goes on until it is dropped;
+    /// without it no list changes.
+    pub async fn follow(self: Arc<Self>) {
+        Arc::clone(&self.house).follow(move |listings| self.show(listings)).await;
+    }
+
+    /// Shows other listings than before.
+    fn show(&self, listings: Arc<Listings>) {
+        let (before, after) = (self.catalog(), Arc::new(Catalog::of(&self.house, listings)));
+        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&after);
+        self.hub.lists_changed(&self.house, &before, &after);
+    }
+
+    /// What the house offers now.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Sessions of older clients that are open.

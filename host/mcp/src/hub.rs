@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use certosa_house::{House, List, News, RouteView};
-use certosa_model::{BundleName, Change, Lists};
+use certosa_house::{Ask, House, List, News};
+use certosa_model::Lists;
 use certosa_policy::Caller;
 use tokio::sync::mpsc;
 
+use crate::catalog::Catalog;
 use crate::params::Filter;
 use crate::rpc::{notification, quoted};
 
@@ -70,14 +71,40 @@ impl Hub {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Tells everybody who listens and may know.
-    pub(crate) fn publish(&self, house: &House, news: &News) {
-        let listeners = self.lock();
-        let mut seen = Seen { bundle: &news.bundle, lists: Vec::new() };
-        for listener in listeners.values() {
+    /// Tells of resources that have other contents those who subscribed to them and may read them.
+    pub(crate) fn updated(&self, house: &House, catalog: &Catalog, news: &News) {
+        for listener in self.lock().values() {
             let Some(route) = house.route(&listener.route) else { continue };
-            for notice in listener.notices_of(route, news, &mut seen) {
-                let _full_or_gone = listener.notices.try_send(notice);
+            for uri in news.uris.iter().filter(|uri| listener.wants.uri(uri)) {
+                let source = catalog.view(route).source(&listener.caller, &Ask::Resource { uri });
+                if source == Some(&news.bundle) {
+                    listener.tell(Notice::Resource(uri.clone()));
+                }
+            }
+        }
+    }
+
+    /// Tells those who listen which of their lists are others now. Who does not see what has changed is not told.
+    pub(crate) fn lists_changed(&self, house: &House, before: &Catalog, after: &Catalog) {
+        let mut seers = Vec::<Seer>::new();
+        for listener in self.lock().values() {
+            if seers.iter().all(|seer| !seer.is(listener)) {
+                seers.push(Seer { caller: Arc::clone(&listener.caller), route: listener.route.clone() });
+            }
+        }
+        // Compared without the lock: calls with news take it, and lists may be long.
+        let changed: Vec<_> = seers.iter().map(|seer| (seer, seer.compare(house, before, after))).collect();
+        for listener in self.lock().values() {
+            let Some((_, changed)) = changed.iter().find(|(seer, _)| seer.is(listener)) else { continue };
+            let wanted = listener.wants.lists();
+            for (is_told, notice) in [
+                (wanted.tools && changed.tools, Notice::Tools),
+                (wanted.prompts && changed.prompts, Notice::Prompts),
+                (wanted.resources && changed.resources, Notice::Resources),
+            ] {
+                if is_told {
+                    listener.tell(notice);
+                }
             }
         }
     }
@@ -88,52 +115,32 @@ impl Hub {
 }
 
 impl Listener {
-    fn notices_of<'a>(&'a self, route: RouteView<'_>, news: &News, seen: &mut Seen<'a>) -> Vec<Notice> {
-        let mut notices = Vec::new();
-        for change in &news.changes {
-            match change {
-                Change::Resource(uri)
-                    if self.wants.uri(uri) && route.source(&self.caller, uri) == Some(&news.bundle) =>
-                {
-                    notices.push(Notice::Resource(uri.clone()));
-                }
-                Change::Resource(_) => {}
-                Change::Lists(lists) => {
-                    let (wanted, sees) = (self.wants.lists(), seen.by(route, self));
-                    let told = [
-                        (lists.tools && wanted.tools && sees.tools, Notice::Tools),
-                        (lists.prompts && wanted.prompts && sees.prompts, Notice::Prompts),
-                        (lists.resources && wanted.resources && sees.resources, Notice::Resources),
-                    ];
-                    notices.extend(told.into_iter().filter_map(|(told, notice)| told.then_some(notice)));
-                }
-            }
-        }
-        notices
+    fn tell(&self, notice: Notice) {
+        let _full_or_gone = self.notices.try_send(notice);
     }
 }
 
-/// On which lists each caller sees something of a bundle: who sees nothing is not told that it changed. Most
-/// listeners are the same caller on the same route, so it is found out once for all of them.
-struct Seen<'a> {
-    bundle: &'a BundleName,
-    lists: Vec<(&'a str, &'a Caller, Lists)>,
+/// Someone who sees lists. Most listeners are the same caller on the same route.
+struct Seer {
+    caller: Arc<Caller>,
+    route: Box<str>,
 }
 
-impl<'a> Seen<'a> {
-    fn by(&mut self, route: RouteView<'_>, listener: &'a Listener) -> Lists {
-        let key = (&*listener.route, &*listener.caller);
-        if let Some((.., lists)) = self.lists.iter().find(|(route, caller, _)| (*route, *caller) == key) {
-            return *lists;
+impl Seer {
+    fn is(&self, listener: &Listener) -> bool {
+        self.route == listener.route && self.caller == listener.caller
+    }
+
+    /// Which lists are others than before.
+    fn compare(&self, house: &House, before: &Catalog, after: &Catalog) -> Lists {
+        let Some(route) = house.route(&self.route) else { return Lists::default() };
+        let (before, after) = (before.view(route), after.view(route));
+        let differs = |list: List| !before.items(list, &self.caller).eq(after.items(list, &self.caller));
+        Lists {
+            tools: differs(List::Tools),
+            prompts: differs(List::Prompts),
+            resources: differs(List::Resources) || differs(List::Templates),
         }
-        let has = |list: List| route.items(list, key.1).any(|item| item.bundle == self.bundle);
-        let lists = Lists {
-            tools: has(List::Tools),
-            prompts: has(List::Prompts),
-            resources: has(List::Resources) || has(List::Templates),
-        };
-        self.lists.push((key.0, key.1, lists));
-        lists
     }
 }
 

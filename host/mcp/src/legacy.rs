@@ -136,7 +136,8 @@ fn initialize(received: &Received<'_>) -> Answer {
         let why = "no session can be opened: as many as may be (sessionsMax) are busy";
         return Answer::reply(Kind::Unavailable, rpc::error(Some(id), Code::Internal, why, None));
     };
-    let capabilities = received.face.catalog.capabilities(received.route);
+    let catalog = received.face.catalog();
+    let capabilities = catalog.capabilities(received.route);
     let body = response(id, |body| {
         let text = format!(
             r#"{{"protocolVersion":"{version}","capabilities":{capabilities},"serverInfo":{}}}"#,
@@ -149,9 +150,10 @@ fn initialize(received: &Received<'_>) -> Answer {
 
 /// Only what can be read can be subscribed to.
 fn subscribe(request: &Request<'_>, session: &Open<'_>) -> Answer {
+    let catalog = request.face.catalog();
     match request.params.uri.as_deref() {
         None => request.invalid("resources/subscribe needs \"uri\""),
-        Some(uri) if !request.route.may_read(&request.message.caller, uri) => {
+        Some(uri) if !catalog.view(request.route).may_read(&request.message.caller, uri) => {
             request.unknown(certosa_model::Kind::Resource, uri)
         }
         Some(uri) if session.subscribe(uri) => request.result(|_| {}),

@@ -86,7 +86,8 @@ fn check(received: &Received<'_>, id: &str, params: &Params<'_>) -> Result<(), A
 }
 
 fn discover(request: &Request<'_>) -> Answer {
-    let capabilities = request.face.catalog.capabilities(request.route);
+    let catalog = request.face.catalog();
+    let capabilities = catalog.capabilities(request.route);
     request.result(|body| {
         let text = format!(
             r#"{LIST_HINTS}"supportedVersions":{SUPPORTED},"capabilities":{capabilities},"_meta":{{"io.modelcontextprotocol/serverInfo":{}}}"#,
@@ -109,7 +110,10 @@ async fn listen(request: Request<'_>) -> Answer {
         return request.invalid(&format!("\"resourceSubscriptions\" has at most {SUBSCRIPTIONS_MAX} addresses"));
     }
     // What the client may not read is left out of the acknowledgement, as what is not there would be.
-    filter.resource_subscriptions.retain(|uri| request.route.may_read(&request.message.caller, uri));
+    let catalog = request.face.catalog();
+    filter.resource_subscriptions.retain(|uri| catalog.view(request.route).may_read(&request.message.caller, uri));
+    // It may listen for long, and nothing old is kept for that.
+    drop(catalog);
     let meta = format!(r#"{{"io.modelcontextprotocol/subscriptionId":{}}}"#, request.id);
     let acknowledged = format!(r#"{{"_meta":{meta},"notifications":{}}}"#, written(&filter));
     let key = format!("listen {}", request.face.hub.number());

@@ -1,14 +1,17 @@
 //! A request of one of the methods that both eras have, from its parameters to its answer.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use certosa_house::{Ask, Call, CallError, List, RouteView, Typing, Way};
-use certosa_model::{Event, Kind as Offered, LogLevel, TraceParent};
+use certosa_house::{Ask, Call, CallError, List, Route, Typing, Way};
+use certosa_model::{BundleName, Event, Kind as Offered, LogLevel, TraceParent};
 use certosa_syscall::Hearing;
 use certosa_syscall::guest::{Answer as CellAnswer, Askable, Outcome};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
+use crate::catalog::Catalog;
 use crate::exchange::{Answer, Kind, Message, Outbox};
 use crate::face::{Face, unknown_method};
 use crate::headers;
@@ -24,7 +27,7 @@ pub(crate) struct Request<'a> {
     pub face: &'a Face,
     pub version: Version,
     pub message: &'a Message,
-    pub route: RouteView<'a>,
+    pub route: Route<'a>,
     pub id: &'a str,
     pub params: Params<'a>,
     /// The session of an older client.
@@ -36,7 +39,8 @@ pub(crate) struct Request<'a> {
     pub outbox: &'a Outbox,
 }
 
-/// How long clients may keep a listing, and what a house says about itself. A running house changes neither.
+/// How long clients may keep a listing, and what a house says about itself. Most houses change neither while they
+/// are open; where lists change, those who listen hear of it sooner.
 pub(crate) const LIST_HINTS: &str = r#""ttlMs":60000,"cacheScope":"private","#;
 /// A resource may have changed the next time it is read.
 const READ_HINTS: &str = r#""ttlMs":0,"cacheScope":"private","#;
@@ -67,7 +71,7 @@ impl Request<'_> {
             body.extend_from_slice(self.opening().as_bytes());
             body.extend_from_slice(self.hints(LIST_HINTS).as_bytes());
             let cursor = self.params.cursor.as_deref();
-            failed = self.face.catalog.write_page(self.route, list, &self.message.caller, cursor, body).err();
+            failed = self.face.catalog().write_page(self.route, list, &self.message.caller, cursor, body).err();
             body.push(b'}');
         });
         match failed {
@@ -84,17 +88,18 @@ impl Request<'_> {
         if !arguments.starts_with('{') {
             return self.invalid("\"arguments\" is not an object");
         }
-        if let Err(mismatch) = self.check_headers(name, Some(arguments)) {
+        let catalog = self.face.catalog();
+        if let Err(mismatch) = self.check_headers(name).and_then(|()| self.check_params(&catalog, name, arguments)) {
             return mismatch;
         }
-        self.act(Ask::Tool { name, arguments }, arguments).await
+        self.act(catalog, Ask::Tool { name, arguments }, arguments).await
     }
 
     async fn get_prompt(&self) -> Answer {
         let Some(name) = self.params.name.as_deref() else {
             return self.invalid("prompts/get needs \"name\"");
         };
-        if let Err(mismatch) = self.check_headers(name, None) {
+        if let Err(mismatch) = self.check_headers(name) {
             return mismatch;
         }
         let text = self.params.arguments.map_or("{}", RawValue::get);
@@ -102,17 +107,17 @@ impl Request<'_> {
             Ok(arguments) => arguments,
             Err(why) => return self.invalid(&format!("the arguments of a prompt: {why}")),
         };
-        self.act(Ask::Prompt { name, arguments: &arguments }, text).await
+        self.act(self.face.catalog(), Ask::Prompt { name, arguments: &arguments }, text).await
     }
 
     async fn read_resource(&self) -> Answer {
         let Some(uri) = self.params.uri.as_deref() else {
             return self.invalid("resources/read needs \"uri\"");
         };
-        if let Err(mismatch) = self.check_headers(uri, None) {
+        if let Err(mismatch) = self.check_headers(uri) {
             return mismatch;
         }
-        self.act(Ask::Resource { uri }, "{}").await
+        self.act(self.face.catalog(), Ask::Resource { uri }, "{}").await
     }
 
     async fn complete(&self) -> Answer {
@@ -130,18 +135,16 @@ impl Request<'_> {
             ("ref/resource", _, Some(template)) => Ask::CompleteTemplate { template, typing },
             _ => return self.invalid("\"ref\" is of type ref/prompt with a name, or ref/resource with a uri"),
         };
-        self.act(ask, "{}").await
+        self.act(self.face.catalog(), ask, "{}").await
     }
 
-    /// Asks the house, and the client where the house needs to know something, until there is an answer.
-    async fn act(&self, ask: Ask<'_>, arguments: &str) -> Answer {
+    /// Asks the house, and the client where the house needs to know something, until there is an answer. What the
+    /// house offers is looked at in `catalog`, by each round that follows a question in that of its time.
+    async fn act(&self, mut catalog: Arc<Catalog>, ask: Ask<'_>, arguments: &str) -> Answer {
         if self.token().is_some_and(|token| !rpc::is_id(token)) {
             return self.invalid("a progressToken is a string or an integer of at most 256 bytes");
         }
-        let caller = self.message.caller.subject();
-        let route = &self.route.plan().path;
-        let bound = Bound { caller, route, kind: ask.kind(), name: ask.name(), arguments };
-        let mut round = match self.resumed(&bound) {
+        let mut round = match self.resumed(&catalog, &ask, arguments) {
             Ok(round) => round,
             Err(why) => return self.invalid(&why),
         };
@@ -150,7 +153,7 @@ impl Request<'_> {
             let call = self.face.house.call(Call {
                 way: self.message.way,
                 caller: &self.message.caller,
-                route: self.route,
+                route: catalog.view(self.route),
                 ask,
                 answers: round.answers,
                 state: round.state,
@@ -163,16 +166,25 @@ impl Request<'_> {
                 Err(error) => return self.unavailable(&error.to_string()),
             };
             if let Some(news) = &reply.news {
-                self.face.hub.publish(&self.face.house, news);
+                self.face.hub.updated(&self.face.house, &self.face.catalog(), news);
             }
             let questions = match reply.result {
                 Ok(Outcome::InputRequired(questions)) => questions,
                 result => return self.finished(&ask, result),
             };
-            let Some(session) = self.session else { return self.pass_on(&questions, &bound) };
+            let bundle = self.source(&catalog, &ask).cloned();
+            let Some(session) = self.session else {
+                return self.pass_on(&questions, &self.bound(bundle.as_ref(), &ask, arguments));
+            };
+            // A person may take long to answer. Nothing old is kept for that, and what is gone then is gone.
+            drop(catalog);
             match self.ask_client(session, &questions).await {
                 Ok(answers) => round = Round { answers, state: questions.state },
                 Err(why) => return self.finished(&ask, Err(CallError::Unanswered(why))),
+            }
+            catalog = self.face.catalog();
+            if self.source(&catalog, &ask) != bundle.as_ref() {
+                return self.finished(&ask, Err(CallError::Unknown(ask.kind())));
             }
         }
         let why = format!("more was asked than {ROUNDS_MAX} times");
@@ -251,16 +263,38 @@ impl Request<'_> {
         TraceParent::parse(self.params.meta.as_ref()?.traceparent.as_deref()?)
     }
 
+    /// The bundle that answers this for this caller.
+    fn source<'c>(&'c self, catalog: &'c Catalog, ask: &Ask<'_>) -> Option<&'c BundleName> {
+        catalog.view(self.route).source(&self.message.caller, ask)
+    }
+
+    /// What a state of `bundle` is bound to. One name may stand for another bundle in the next round.
+    fn bound<'b>(&'b self, bundle: Option<&'b BundleName>, ask: &Ask<'b>, arguments: &'b str) -> Bound<'b> {
+        Bound {
+            caller: self.message.caller.subject(),
+            route: &self.route.plan().path,
+            bundle: bundle.map_or("", BundleName::as_str),
+            kind: ask.kind(),
+            name: ask.name(),
+            arguments,
+        }
+    }
+
     /// What the client brought along from the round before.
-    fn resumed(&self, bound: &Bound<'_>) -> Result<Round, String> {
+    fn resumed(&self, catalog: &Catalog, ask: &Ask<'_>, arguments: &str) -> Result<Round, String> {
         // An older client answers what it was asked in its session, and nothing else.
         if self.version.is_legacy() {
             return Ok(Round::default());
         }
-        let state = match self.params.request_state.as_deref().map(|text| self.face.seal.open(text, bound)) {
-            Some(None) => return Err("this requestState was not given for this request, or is too old".to_owned()),
-            state => state.flatten(),
+        let open = |text: &str| {
+            // Whoever asks for what is not there hears that, from the house.
+            let Some(bundle) = self.source(catalog, ask) else { return Ok(None) };
+            match self.face.seal.open(text, &self.bound(Some(bundle), ask, arguments)) {
+                Some(state) => Ok(Some(state)),
+                None => Err("this requestState was not given for this request, or is too old".to_owned()),
+            }
         };
+        let state = self.params.request_state.as_deref().map_or(Ok(None), open)?;
         let responses = self.params.input_responses.iter().flatten();
         let answer = |(id, value): (&String, &&RawValue)| match certosa_house::parse_json(value.get()) {
             Ok(_) => Ok(CellAnswer { id: id.clone(), value: value.get().to_owned() }),
@@ -269,24 +303,34 @@ impl Request<'_> {
         Ok(Round { answers: responses.map(answer).collect::<Result<_, _>>()?, state })
     }
 
-    /// The headers of 2026-07-28 that repeat the name, and the arguments of a tool.
-    fn check_headers(&self, name: &str, arguments: Option<&str>) -> Result<(), Answer> {
-        if self.version.is_legacy() || self.message.way != Way::Http {
+    /// The header of 2026-07-28 that repeats the name.
+    fn check_headers(&self, name: &str) -> Result<(), Answer> {
+        match self.has_headers() {
+            true => headers::check_name(&self.message.headers, name).map_err(|why| self.mismatch(&why)),
+            false => Ok(()),
+        }
+    }
+
+    /// The headers of 2026-07-28 that repeat arguments of a tool.
+    fn check_params(&self, catalog: &Catalog, name: &str, arguments: &str) -> Result<(), Answer> {
+        if !self.has_headers() {
             return Ok(());
         }
-        let headers = &self.message.headers;
-        let params = || {
-            let Some(arguments) = arguments else { return Ok(()) };
-            let tool = self.route.item(List::Tools, &self.message.caller, name);
-            let params = tool.map(|tool| self.face.catalog.params(self.route, tool.subject)).unwrap_or_default();
-            if params.is_empty() {
-                return Ok(());
-            }
-            headers::check_params(headers, params, &certosa_house::parse_json(arguments).unwrap_or_default())
-        };
-        headers::check_name(headers, name)
-            .and_then(|()| params())
-            .map_err(|why| self.error(Kind::Invalid, Code::HeaderMismatch, &why, None))
+        let tool = catalog.view(self.route).item(List::Tools, &self.message.caller, name);
+        let params = tool.map(|tool| catalog.params(self.route, tool.subject)).unwrap_or_default();
+        if params.is_empty() {
+            return Ok(());
+        }
+        let arguments = certosa_house::parse_json(arguments).unwrap_or_default();
+        headers::check_params(&self.message.headers, params, &arguments).map_err(|why| self.mismatch(&why))
+    }
+
+    fn has_headers(&self) -> bool {
+        !self.version.is_legacy() && self.message.way == Way::Http
+    }
+
+    fn mismatch(&self, why: &str) -> Answer {
+        self.error(Kind::Invalid, Code::HeaderMismatch, why, None)
     }
 
     /// The client cannot be asked what has to be asked, and hears what it would have to be able to do.

@@ -10,13 +10,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certosa_model::{Digest, Kind, Subject};
 
 /// Seals state under a random key of this process: AES-256-GCM, the nonce in front. The associated data are
-/// the caller, the route, what was asked for and the arguments; the time is inside.
+/// the caller, the route, the bundle, what was asked for and the arguments; the time is inside.
 pub(crate) struct Seal(Aes256Gcm);
 
 /// What a state is bound to.
 pub(crate) struct Bound<'a> {
     pub caller: &'a Subject,
     pub route: &'a str,
+    /// The bundle that left it.
+    pub bundle: &'a str,
     pub kind: Kind,
     /// The name or the address.
     pub name: &'a str,
@@ -65,7 +67,8 @@ impl Bound<'_> {
         let parsed = certosa_house::parse_json(self.arguments);
         let arguments = parsed.map_or_else(|_| self.arguments.to_owned(), |arguments| arguments.to_string());
         let kind = self.kind.as_str();
-        let parts = ["certosa request state", self.caller.as_str(), self.route, kind, self.name, &arguments];
+        let (caller, route, bundle) = (self.caller.as_str(), self.route, self.bundle);
+        let parts = ["certosa request state", caller, route, bundle, kind, self.name, &arguments];
         let digest = Digest::of_parts(parts.map(str::as_bytes)).to_string();
         let mut bytes = [0; 71];
         for (to, from) in bytes.iter_mut().zip(digest.bytes()) {
@@ -86,7 +89,8 @@ mod tests {
     #[test]
     fn a_state_opens_for_its_own_request_only() {
         let (ana, bob) = (Subject::new("user/ana").unwrap(), Subject::new("user/bob").unwrap());
-        let bound = Bound { caller: &ana, route: "/mcp", kind: Kind::Tool, name: "t", arguments: r#"{"a":1,"b":2}"# };
+        let (kind, arguments) = (Kind::Tool, r#"{"a":1,"b":2}"#);
+        let bound = Bound { caller: &ana, route: "/mcp", bundle: "b", kind, name: "t", arguments };
         let seal = Seal::new().unwrap();
         let text = seal.close(b"round 1", &bound).unwrap();
         assert_eq!(seal.open(&text, &bound).as_deref(), Some(b"round 1".as_slice()));
@@ -94,6 +98,7 @@ mod tests {
 
         assert!(seal.open(&text, &Bound { caller: &bob, ..bound }).is_none());
         assert!(seal.open(&text, &Bound { route: "/other", ..bound }).is_none());
+        assert!(seal.open(&text, &Bound { bundle: "c", ..bound }).is_none());
         assert!(seal.open(&text, &Bound { name: "u", ..bound }).is_none());
         assert!(seal.open(&text, &Bound { arguments: r#"{"a":1,"b":3}"#, ..bound }).is_none());
         assert!(Seal::new().unwrap().open(&text, &bound).is_none(), "another process");

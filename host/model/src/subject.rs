@@ -47,6 +47,11 @@ impl Subject {
         Ok(Self(text.into()))
     }
 
+    /// The subject of a bundle itself: `bundle/NAME`.
+    pub fn of_bundle(bundle: &BundleName) -> Self {
+        Self(format!("bundle/{bundle}").into())
+    }
+
     /// The subject of a tool, a prompt or a resource: `bundle/NAME/ITEM`. Both names are already within the grammar.
     pub fn of_item(bundle: &BundleName, item: &ToolName) -> Self {
         Self(format!("bundle/{bundle}/{item}").into())

@@ -56,12 +56,13 @@ pub fn run(args: &Call, format: Output) -> anyhow::Result<Exit> {
     let result = opening::runtime()?.block_on(async {
         let house = opening::open(opening::check(&house)?).await?;
         let caller = args.who.caller()?;
+        let listings = house.listings();
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let telling = tokio::spawn(tell(events));
         let call = certosa_house::Call {
             way: Way::Cli,
             caller: &caller,
-            route: args.who.route(&house)?,
+            route: args.who.route(&house)?.view(&listings),
             ask: Ask::Tool { name: &args.tool, arguments: &arguments },
             answers: Vec::new(),
             state: None,

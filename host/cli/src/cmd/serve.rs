@@ -32,6 +32,7 @@ pub fn run(args: &Serve, format: Output) -> anyhow::Result<Exit> {
         let house = Arc::new(opening::open(opening::check(&args.house)?).await?);
         let traces = telemetry::start(&house)?;
         let face = Arc::new(Face::new(Arc::clone(&house)).context("no random numbers")?);
+        tokio::spawn(Arc::clone(&face).follow());
         let server = Server::bind(Arc::clone(&house), face).await?;
         announce(&house, &server, format);
         let finished = server.run(stop_signal()?).await;

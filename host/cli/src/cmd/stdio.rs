@@ -58,7 +58,10 @@ pub fn run(args: &Stdio) -> anyhow::Result<Exit> {
         let house = Arc::new(opening::open(opening::check(&args.house)?).await?);
         house.warnings().iter().for_each(|warning| crate::output::complain(&format!("warning: {warning}")));
         let traces = crate::telemetry::start(&house)?;
-        let finished = Client::new(Arc::clone(&house), &args.who)?.serve().await;
+        let client = Client::new(Arc::clone(&house), &args.who)?;
+        let following = tokio::spawn(Arc::clone(&client.face).follow());
+        let finished = client.serve().await;
+        following.abort();
         house.close()?;
         traces.close().await;
         Ok(if finished { Exit::Done } else { Exit::Ended })

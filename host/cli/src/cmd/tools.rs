@@ -1,5 +1,5 @@
 use anyhow::Context as _;
-use certosa_house::{House, List, Offered, RouteView};
+use certosa_house::{House, List, Offered, Route};
 use certosa_model::Subject;
 use certosa_policy::Caller;
 
@@ -35,7 +35,7 @@ impl Who {
         Ok(Caller::identified(subject))
     }
 
-    pub fn route<'h>(&self, house: &'h House) -> anyhow::Result<RouteView<'h>> {
+    pub fn route<'h>(&self, house: &'h House) -> anyhow::Result<Route<'h>> {
         match &self.route {
             None => house.routes().next().context("the manifest declares no route"),
             Some(path) => house.route(path).with_context(|| format!("there is no route {path}")),
@@ -46,7 +46,8 @@ impl Who {
 pub fn run(args: &Tools, format: Output) -> anyhow::Result<Exit> {
     let house = opening::runtime()?.block_on(async { opening::open(opening::check(&args.house)?).await })?;
     let (caller, route) = (args.who.caller()?, args.who.route(&house)?);
-    for view in route.items(List::Tools, &caller) {
+    let listings = house.listings();
+    for view in route.view(&listings).items(List::Tools, &caller) {
         let Offered::Tool(tool) = view.offered else { continue };
         match format {
             Output::Text => {
