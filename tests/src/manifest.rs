@@ -348,6 +348,8 @@ fn limits_have_ranges() {
     }
     let problem = only(&Folder::new(&format!("bundles = [{HELLO}], limits = (stackKibMax = 1)")));
     assert_eq!(problem["expected"], "64 to 8192");
+    let problem = only(&Folder::new(&format!("bundles = [{HELLO}], limits = (answerSMax = 0)")));
+    assert_eq!(problem["expected"], "1 to 86400");
 }
 
 #[test]

@@ -43,6 +43,7 @@ const HOUSE: HouseLimits = HouseLimits {
     sessions_max: 0,
     session_idle_s_max: 0,
     drain_ms_max: 0,
+    answer_s_max: 0,
 };
 
 pub fn run(args: &Inspect, format: Output) -> anyhow::Result<Exit> {
