@@ -9,6 +9,7 @@
     reason = "a test may fail"
 )]
 
+mod absence;
 mod cells;
 mod cli;
 mod clients;
