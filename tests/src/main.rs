@@ -10,6 +10,7 @@
 )]
 
 mod absence;
+mod bounds;
 mod cells;
 mod cli;
 mod clients;
