@@ -216,4 +216,8 @@ struct HouseLimits {
 
   drainMsMax @7 :UInt32 = 10000;
   # Time that running calls get to finish when the house is told to stop. 0 is not allowed; 1 to 600,000.
+
+  answerSMax @8 :UInt32 = 600;
+  # Time that a client of MCP 2025-11-25 or older may take to answer the questions of one round: there is a
+  # person behind it. 1 to 86,400.
 }

@@ -10,7 +10,40 @@ export const INVALID_PARAMS = -32602;
 /** What the older era says of a resource that is not there; the newer era says INVALID_PARAMS. */
 export const RESOURCE_NOT_FOUND = -32002;
 
-export const TOOLS = ['hello_echo', 'hello_greet', 'hello_introduce', 'jq_query'];
+/** What the demo house offers. */
+export const TOOLS = [
+  'calc_bases', 'calc_convert', 'calc_evaluate', 'hello_echo', 'hello_greet', 'hello_introduce', 'jq_query',
+  'page_article', 'page_links', 'page_outline', 'page_to_html', 'page_to_markdown', 'table_describe', 'table_query',
+  'text_best_matches', 'text_compare', 'text_diff', 'text_replace', 'text_search', 'time_add', 'time_convert',
+  'time_difference', 'time_format', 'time_now',
+];
+export const PROMPTS = ['hello_welcome', 'table_explore_table', 'text_review_changes'];
+export const RESOURCES = ['calc://syntax', 'calc://units', 'hello://about', 'table://sql', 'time://zones'];
+export const TEMPLATES = ['hello://greeting/{language}', 'time://zones/{+zone}'];
+
+/** A call of each bundle: the tool, its arguments, what its text has in it, and its structured content. */
+export const CALLS = [
+  ['calc_evaluate', { expression: '1/3 + 1/6 to fraction' }, '1/2'],
+  ['hello_greet', { name: 'Ana' }, 'Hello, Ana!'],
+  ['jq_query', { filter: '.a', input: { a: [1, { b: null }] } }, '[1,{"b":null}]'],
+  ['page_to_markdown', { html: '<h1>Hi</h1><p>a <b>b</b></p>' }, '# Hi\n\na **b**'],
+  [
+    'table_query',
+    {
+      tables: [{ name: 'sales', data: 'city,amount\nRome,3\nBari,4.5\nRome,1' }],
+      sql: 'SELECT city, SUM(amount) AS total FROM sales GROUP BY city ORDER BY total DESC',
+    },
+    'Bari',
+    { rows: [['Bari', 4.5], ['Rome', 4]] },
+  ],
+  ['text_diff', { old: 'a\nb\n', new: 'a\nc\n' }, '-b\n+c'],
+  [
+    'time_add',
+    { time: '2024-01-31', duration: '1 month' },
+    '2024-02-29',
+    { time: '2024-02-29T00:00:00+00:00[UTC]' },
+  ],
+];
 
 const clientInfo = { name: 'certosa-clients', version: '1' };
 
@@ -132,6 +165,38 @@ export function isTheForm(asked) {
   assert.deepEqual(requestedSchema.required, ['name']);
 }
 
+/** Something of every bundle of the demo house: tools, a prompt, a resource, a template and a completion. */
+export async function useEveryBundle(client) {
+  const names = async (list) => (await list).map((item) => item.name).sort();
+  assert.deepEqual(await names(client.listTools().then(({ tools }) => tools)), TOOLS);
+  for (const [name, args, said, structured = {}] of CALLS) {
+    const result = await client.callTool({ name, arguments: args });
+    assert.ok(!result.isError, JSON.stringify(result));
+    assert.ok(text(result).includes(said), `${name}: ${text(result)}`);
+    for (const [member, value] of Object.entries(structured)) {
+      assert.deepEqual(result.structuredContent[member], value, name);
+    }
+  }
+  assert.deepEqual(await names(client.listPrompts().then(({ prompts }) => prompts)), PROMPTS);
+  const review = await client.getPrompt({ name: 'text_review_changes', arguments: { old: 'a\n', new: 'b\n' } });
+  assert.match(review.messages[0].content.text, /\+b/);
+
+  const { resources } = await client.listResources();
+  assert.deepEqual(resources.map((resource) => resource.uri).sort(), RESOURCES);
+  for (const uri of RESOURCES) {
+    const { contents } = await client.readResource({ uri });
+    assert.equal(contents[0].uri, uri);
+    assert.ok(contents[0].text.length > 100, uri);
+  }
+  const { resourceTemplates } = await client.listResourceTemplates();
+  assert.deepEqual(resourceTemplates.map((template) => template.uriTemplate).sort(), TEMPLATES);
+  const rome = await client.readResource({ uri: 'time://zones/Europe/Rome' });
+  assert.match(rome.contents[0].text, /\+0[12]/);
+  const ref = { type: 'ref/resource', uri: 'time://zones/{+zone}' };
+  const { completion } = await client.complete({ ref, argument: { name: 'zone', value: 'europe/r' } });
+  assert.ok(completion.values.includes('Europe/Rome'), JSON.stringify(completion));
+}
+
 /** A little of everything over a transport that is not yet started, and its end. */
 export async function useShortly(sdk, transport) {
   const answer = { action: 'accept', content: { name: 'Ana' } };
@@ -139,9 +204,7 @@ export async function useShortly(sdk, transport) {
   assert.equal(client.getServerVersion().name, 'certosa');
   assert.equal(agreed(), sdk.version);
 
-  const { tools } = await client.listTools();
-  assert.deepEqual(tools.map((tool) => tool.name).sort(), TOOLS);
-  assert.equal(text(await client.callTool({ name: 'hello_greet', arguments: { name: 'Ana' } })), 'Hello, Ana!');
+  await useEveryBundle(client);
   // One message is one line: line breaks must stay inside of it.
   const said = 'Grüße, 世界 🏔 "\\\r\n\u2028';
   assert.equal(text(await client.callTool({ name: 'hello_echo', arguments: { text: said } })), said);

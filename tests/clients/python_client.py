@@ -16,10 +16,38 @@ import sys
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.types import INVALID_PARAMS, ElicitResult, EmptyResult, PromptReference, ResourceTemplateReference
 
-TIME_MAX_S = 30
+TIME_MAX_S = 60
 
 ERAS = [("auto", "2026-07-28"), ("legacy", "2025-11-25")]
-TOOLS = ["hello_echo", "hello_greet", "hello_introduce", "jq_query"]
+# What the demo house offers.
+TOOLS = [
+    *("calc_bases", "calc_convert", "calc_evaluate"),
+    *("hello_echo", "hello_greet", "hello_introduce", "jq_query"),
+    *("page_article", "page_links", "page_outline", "page_to_html", "page_to_markdown"),
+    *("table_describe", "table_query"),
+    *("text_best_matches", "text_compare", "text_diff", "text_replace", "text_search"),
+    *("time_add", "time_convert", "time_difference", "time_format", "time_now"),
+]
+PROMPTS = ["hello_welcome", "table_explore_table", "text_review_changes"]
+RESOURCES = ["calc://syntax", "calc://units", "hello://about", "table://sql", "time://zones"]
+TEMPLATES = ["hello://greeting/{language}", "time://zones/{+zone}"]
+SALES = {"name": "sales", "data": "city,amount\nRome,3\nBari,4.5\nRome,1"}
+TOTALS = "SELECT city, SUM(amount) AS total FROM sales GROUP BY city ORDER BY total DESC"
+# A call of each bundle: the tool, its arguments, what its text has in it, and a member of its structured content.
+CALLS = [
+    ("calc_evaluate", {"expression": "1/3 + 1/6 to fraction"}, "1/2", None),
+    ("hello_greet", {"name": "Ana"}, "Hello, Ana!", None),
+    ("jq_query", {"filter": ".a", "input": {"a": [1, {"b": None}]}}, '[1,{"b":null}]', None),
+    ("page_to_markdown", {"html": "<h1>Hi</h1><p>a <b>b</b></p>"}, "# Hi\n\na **b**", None),
+    ("table_query", {"tables": [SALES], "sql": TOTALS}, "Bari", ("rows", [["Bari", 4.5], ["Rome", 4]])),
+    ("text_diff", {"old": "a\nb\n", "new": "a\nc\n"}, "-b\n+c", None),
+    (
+        "time_add",
+        {"time": "2024-01-31", "duration": "1 month"},
+        "2024-02-29",
+        ("time", "2024-02-29T00:00:00+00:00[UTC]"),
+    ),
+]
 LANGUAGES = ["english", "french", "german", "italian", "spanish"]
 # What the older era says of a resource that is not there.
 RESOURCE_NOT_FOUND = -32002
@@ -93,6 +121,7 @@ async def use(url, mode, version):
         await use_tools(client, version)
         await use_prompts(client, version)
         await use_resources(client, version, INVALID_PARAMS if mode == "auto" else RESOURCE_NOT_FOUND)
+        await use_every_bundle(client, version)
         if mode == "legacy":
             # The newer era has no ping.
             pong = await client.session.send_ping()
@@ -133,10 +162,31 @@ async def use_tools(client, version):
     expect(f"{version}: an unknown tool is a protocol error", known, unknown)
 
 
+async def use_every_bundle(client, version):
+    for tool, arguments, said, structured in CALLS:
+        result = await client.call_tool(tool, arguments)
+        right = not result.is_error and said in text(result)
+        if structured:
+            member, value = structured
+            right = right and result.structured_content[member] == value
+        expect(f"{version}: {tool}", right, result)
+    [message] = (await client.get_prompt("text_review_changes", {"old": "a\n", "new": "b\n"})).messages
+    expect(f"{version}: a prompt of another bundle", "+b" in message.content.text, message)
+    for uri in RESOURCES:
+        [content] = (await client.read_resource(uri)).contents
+        expect(f"{version}: resources/read of {uri}", len(content.text) > 100, content)
+    [rome] = (await client.read_resource("time://zones/Europe/Rome")).contents
+    expect(f"{version}: a template of another bundle", re.search(r"\+0[12]", rome.text), rome)
+    reference = ResourceTemplateReference(uri="time://zones/{+zone}")
+    completed = (await client.complete(reference, {"name": "zone", "value": "europe/r"})).completion
+    expect(f"{version}: completion in another bundle", "Europe/Rome" in completed.values, completed)
+
+
 async def use_prompts(client, version):
     prompts = (await client.list_prompts()).prompts
-    known = [(prompt.name, [(a.name, bool(a.required)) for a in prompt.arguments]) for prompt in prompts]
-    listed = known == [("hello_welcome", [("name", True), ("language", False)])]
+    known = [(a.name, bool(a.required)) for a in prompts[0].arguments]
+    names = [prompt.name for prompt in prompts]
+    listed = names == PROMPTS and known == [("name", True), ("language", False)]
     expect(f"{version}: prompts/list", listed, prompts)
 
     for what, arguments, beginning in [
@@ -163,13 +213,13 @@ async def use_prompts(client, version):
 
 async def use_resources(client, version, not_found):
     resources = (await client.list_resources()).resources
-    known = [(str(resource.uri), resource.mime_type) for resource in resources]
-    expect(f"{version}: resources/list", known == [("hello://about", "text/markdown")], resources)
+    listed = [str(resource.uri) for resource in resources] == RESOURCES
+    expect(f"{version}: resources/list", listed and resources[2].mime_type == "text/markdown", resources)
 
     template = "hello://greeting/{language}"
     templates = (await client.list_resource_templates()).resource_templates
-    known = [(found.uri_template, found.mime_type) for found in templates]
-    expect(f"{version}: resources/templates/list", known == [(template, "text/plain")], templates)
+    listed = [found.uri_template for found in templates] == TEMPLATES
+    expect(f"{version}: resources/templates/list", listed and templates[0].mime_type == "text/plain", templates)
 
     for uri, mime_type, beginning in [
         ("hello://about", "text/markdown", "# hello\n"),
@@ -210,6 +260,7 @@ async def use_shortly(what, server, mode, version):
         expect(f"{version}: {what}: version", client.protocol_version == version, client.protocol_version)
         tools = sorted(tool.name for tool in (await client.list_tools()).tools)
         expect(f"{version}: {what}: tools/list", tools == TOOLS, tools)
+        await use_every_bundle(client, f"{version}: {what}")
         # One message is one line: line breaks must stay inside of it.
         said = 'Grüße, 世界 🏔 "\\\r\n\u2028'
         echoed = await client.call_tool("hello_echo", {"text": said})

@@ -25,7 +25,7 @@ function isGone(pid) {
   }
 }
 
-endAfter(30_000);
+endAfter(60_000);
 const { modern, legacy } = eras(folder);
 for (const [what, args] of [
   ['in process', ['stdio', manifest]],

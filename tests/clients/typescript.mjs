@@ -6,7 +6,9 @@
 
 import assert from 'node:assert/strict';
 
-import { INVALID_PARAMS, TOOLS, check, connect, endAfter, eras, isTheForm, text } from './common.mjs';
+import {
+  INVALID_PARAMS, PROMPTS, RESOURCES, TEMPLATES, TOOLS, check, connect, endAfter, eras, isTheForm, text, useEveryBundle,
+} from './common.mjs';
 
 const [address, folder = import.meta.dirname] = process.argv.slice(2);
 if (!address) {
@@ -69,7 +71,7 @@ async function usePrompts({ era, RpcError }, client) {
   };
   await check(`${era}: prompts/list`, async () => {
     const { prompts } = await client.listPrompts();
-    assert.deepEqual(prompts.map((prompt) => prompt.name), ['hello_welcome']);
+    assert.deepEqual(prompts.map((prompt) => prompt.name), PROMPTS);
     const known = prompts[0].arguments.map(({ name, required }) => [name, required ?? false]);
     assert.deepEqual(known, [['name', true], ['language', false]]);
     assert.ok(prompts[0].title && prompts[0].description);
@@ -99,13 +101,14 @@ async function useResources({ era, RpcError, notFound }, client) {
   const template = 'hello://greeting/{language}';
   await check(`${era}: resources/list`, async () => {
     const { resources } = await client.listResources();
-    assert.deepEqual(resources.map(({ uri, mimeType }) => [uri, mimeType]), [['hello://about', 'text/markdown']]);
-    assert.equal(resources[0].annotations.priority, 0.2);
+    assert.deepEqual(resources.map(({ uri }) => uri), RESOURCES);
+    const about = resources.find(({ uri }) => uri === 'hello://about');
+    assert.deepEqual([about.mimeType, about.annotations.priority], ['text/markdown', 0.2]);
   });
   await check(`${era}: resources/templates/list`, async () => {
     const { resourceTemplates } = await client.listResourceTemplates();
-    const known = resourceTemplates.map(({ uriTemplate, mimeType }) => [uriTemplate, mimeType]);
-    assert.deepEqual(known, [[template, 'text/plain']]);
+    assert.deepEqual(resourceTemplates.map(({ uriTemplate }) => uriTemplate), TEMPLATES);
+    assert.equal(resourceTemplates[0].mimeType, 'text/plain');
   });
   await check(`${era}: resources/read of a resource and of a template`, async () => {
     const [about, ...others] = (await client.readResource({ uri: 'hello://about' })).contents;
@@ -171,6 +174,7 @@ async function use(sdk, url) {
   await useTools(sdk, client);
   await usePrompts(sdk, client);
   await useResources(sdk, client);
+  await check(`${era}: something of every bundle`, () => useEveryBundle(client));
   if (era === 'legacy') {
     // The newer era has neither ping nor sessions.
     await check('legacy: ping', async () => assert.deepEqual(await client.ping(), {}));
@@ -181,7 +185,7 @@ async function use(sdk, url) {
   return session;
 }
 
-endAfter(30_000);
+endAfter(60_000);
 const { modern, legacy } = eras(folder);
 await use(modern, address);
 const session = await use(legacy, address);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Folder, House, Ran, bundles, component, target};
+use crate::support::{Folder, House, Ran, component, target};
 
 fn clients() -> PathBuf {
     let folder = target().join("clients");
@@ -29,13 +29,13 @@ fn passes(command: &mut Command) -> String {
 
 #[test]
 fn the_typescript_sdks_use_the_demo_house() {
-    let house = House::of(&["hello", "jq"], "");
+    let house = House::in_folder(Folder::demo());
     passes(node().arg(here("clients/typescript.mjs")).arg(house.url()).arg(clients()));
 }
 
 #[test]
 fn the_python_sdk_uses_the_demo_house() {
-    let house = House::of(&["hello", "jq"], "");
+    let house = House::in_folder(Folder::demo());
     passes(python().arg(house.url()));
 }
 
@@ -47,7 +47,7 @@ fn python() -> Command {
 
 /// A script of `tests/clients` that is given the binary, a manifest and a running house.
 fn over_both_transports(mut command: Command) {
-    let house = House::of(&["hello", "jq"], "");
+    let house = House::in_folder(Folder::demo());
     let (program, manifest) = (target().join("release/certosa"), house.folder.path("manifest.capnp"));
     passes(command.arg(program).arg(manifest).arg(house.url()));
 }
@@ -77,7 +77,7 @@ fn the_inspector_and_the_clients_of_the_readme_use_the_demo_house() {
 }
 
 fn with_packages(command: &mut Command) {
-    let house = House::of(&["hello", "jq"], "");
+    let house = House::in_folder(Folder::demo());
     let (program, manifest) = (target().join("release/certosa"), house.folder.path("manifest.capnp"));
     passes(command.arg(program).arg(manifest).arg(house.url()).arg(clients()));
 }
@@ -133,7 +133,7 @@ fn hello_runs_in_workerd() {
 /// One line of shell, as the README has it.
 #[test]
 fn the_curl_line_of_the_readme_works() {
-    let house = House::start(&bundles(&["hello", "jq"], ""));
+    let house = House::in_folder(Folder::demo());
     let readme = fs::read_to_string(here("../README.md")).unwrap();
     let start = readme.find("curl -s").expect("the README has a curl line");
     let line = &readme[start..start + readme[start..].find("```").unwrap()];

@@ -9,12 +9,15 @@
     reason = "a test may fail"
 )]
 
+mod absence;
+mod bounds;
 mod cells;
 mod cli;
 mod clients;
 mod components;
 mod demo;
 mod gateway;
+mod idle;
 mod manifest;
 mod mcp;
 mod offers;
@@ -27,4 +30,6 @@ mod stdio;
 mod streams;
 mod support;
 mod tls;
+mod unread;
 mod ways;
+mod wire;

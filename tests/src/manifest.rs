@@ -348,6 +348,8 @@ fn limits_have_ranges() {
     }
     let problem = only(&Folder::new(&format!("bundles = [{HELLO}], limits = (cellsMax = 0)")));
     assert_eq!(problem["expected"], "1 to 4096");
+    let problem = only(&Folder::new(&format!("bundles = [{HELLO}], limits = (answerSMax = 0)")));
+    assert_eq!(problem["expected"], "1 to 86400");
 }
 
 #[test]

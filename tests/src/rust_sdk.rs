@@ -13,9 +13,38 @@ use rmcp::{ClientHandler, ClientLifecycleMode, ClientServiceExt as _, RoleClient
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::support::{Folder, House, MODERN, bundles, certosa};
+use crate::support::{Folder, House, MODERN, certosa};
 
-const BUNDLES: [&str; 2] = ["hello", "jq"];
+/// What the demo house offers.
+const TOOLS: [&str; 24] = [
+    "calc_bases",
+    "calc_convert",
+    "calc_evaluate",
+    "hello_echo",
+    "hello_greet",
+    "hello_introduce",
+    "jq_query",
+    "page_article",
+    "page_links",
+    "page_outline",
+    "page_to_html",
+    "page_to_markdown",
+    "table_describe",
+    "table_query",
+    "text_best_matches",
+    "text_compare",
+    "text_diff",
+    "text_replace",
+    "text_search",
+    "time_add",
+    "time_convert",
+    "time_difference",
+    "time_format",
+    "time_now",
+];
+const PROMPTS: [&str; 3] = ["hello_welcome", "table_explore_table", "text_review_changes"];
+const RESOURCES: [&str; 5] = ["calc://syntax", "calc://units", "hello://about", "table://sql", "time://zones"];
+const TEMPLATES: [&str; 2] = ["hello://greeting/{language}", "time://zones/{+zone}"];
 
 /// The one who is asked for a name: they give it, or decline.
 struct Person {
@@ -60,9 +89,9 @@ fn params(tool: &'static str, arguments: Value) -> CallToolRequestParams {
 async fn uses_tools(client: &Client) {
     let tools = client.list_all_tools().await.unwrap();
     let names: Vec<_> = tools.iter().map(|tool| tool.name.as_ref()).collect();
-    assert_eq!(names, ["hello_echo", "hello_greet", "hello_introduce", "jq_query"]);
-    assert_eq!(tools[1].input_schema["required"], json!(["name"]));
-    assert_eq!(tools[1].annotations.as_ref().unwrap().read_only_hint, Some(true));
+    assert_eq!(names, TOOLS);
+    assert_eq!(tools[4].input_schema["required"], json!(["name"]));
+    assert_eq!(tools[4].annotations.as_ref().unwrap().read_only_hint, Some(true));
     let done = client.call_tool(params("hello_greet", json!({"name": "Ana"}))).await.unwrap();
     assert_eq!((said(&done), done.is_error.unwrap_or(false)), ("Hello, Ana!", false));
     let found = client.call_tool(params("jq_query", json!({"filter": ".a", "input": {"a": [1]}}))).await.unwrap();
@@ -76,7 +105,7 @@ async fn uses_tools(client: &Client) {
 
 async fn uses_prompts(client: &Client) {
     let prompts = client.list_all_prompts().await.unwrap();
-    assert_eq!(prompts.iter().map(|prompt| prompt.name.as_str()).collect::<Vec<_>>(), ["hello_welcome"]);
+    assert_eq!(prompts.iter().map(|prompt| prompt.name.as_str()).collect::<Vec<_>>(), PROMPTS);
     let required: Vec<_> = prompts[0].arguments.iter().flatten().map(|argument| argument.required).collect();
     assert_eq!(required, [Some(true), Some(false)]);
     let get = |arguments: Value| {
@@ -90,12 +119,56 @@ async fn uses_prompts(client: &Client) {
     assert_eq!(client.complete_prompt_simple("hello_welcome", "language", "g").await.unwrap(), ["german"]);
 }
 
+/// A tool of each bundle; a prompt, the resources, a template and a completion of others than `hello`.
+async fn uses_every_bundle(client: &Client) {
+    let sales = json!([{"name": "sales", "data": "city,amount\nRome,3\nBari,4.5\nRome,1"}]);
+    let totals = "SELECT city, SUM(amount) AS total FROM sales GROUP BY city ORDER BY total DESC";
+    for (tool, arguments, expected, structured) in [
+        ("calc_evaluate", json!({"expression": "1/3 + 1/6 to fraction"}), "1/2", None),
+        ("hello_greet", json!({"name": "Ana"}), "Hello, Ana!", None),
+        ("jq_query", json!({"filter": ".a", "input": {"a": [1]}}), "[1]", None),
+        ("page_to_markdown", json!({"html": "<h1>Hi</h1><p>a <b>b</b></p>"}), "# Hi\n\na **b**", None),
+        (
+            "table_query",
+            json!({"tables": sales, "sql": totals}),
+            "Bari",
+            Some(("rows", json!([["Bari", 4.5], ["Rome", 4]]))),
+        ),
+        ("text_diff", json!({"old": "a\nb\n", "new": "a\nc\n"}), "-b\n+c", None),
+        (
+            "time_add",
+            json!({"time": "2024-01-31", "duration": "1 month"}),
+            "2024-02-29",
+            Some(("time", json!("2024-02-29T00:00:00+00:00[UTC]"))),
+        ),
+    ] {
+        let done = client.call_tool(params(tool, arguments)).await.unwrap();
+        assert!(!done.is_error.unwrap_or(false) && said(&done).contains(expected), "{tool}: {done:?}");
+        if let Some((member, value)) = structured {
+            assert_eq!(done.structured_content.as_ref().unwrap()[member], value, "{tool}");
+        }
+    }
+    let texts = json!({"old": "a\n", "new": "b\n"}).as_object().unwrap().clone();
+    let review = GetPromptRequestParams::new("text_review_changes").with_arguments(texts);
+    let review = client.get_prompt(review).await.unwrap();
+    let ContentBlock::Text(text) = &review.messages[0].content else { panic!("{review:?}") };
+    assert!(text.text.contains("+b"), "{review:?}");
+    for uri in [&RESOURCES[..], &["time://zones/Europe/Rome"]].concat() {
+        let result = client.read_resource(ReadResourceRequestParams::new(uri)).await.unwrap();
+        let [ResourceContents::TextResourceContents { text, .. }] = &result.contents[..] else { panic!("{result:?}") };
+        let zone = uri.ends_with("Rome");
+        assert!(if zone { text.contains("+0") } else { text.len() > 100 }, "{uri}: {text}");
+    }
+    let zones = client.complete_resource_simple(TEMPLATES[1], "zone", "europe/r").await.unwrap();
+    assert!(zones.contains(&"Europe/Rome".to_owned()), "{zones:?}");
+}
+
 async fn uses_resources(client: &Client, not_found: ErrorCode) {
     let resources = client.list_all_resources().await.unwrap();
-    assert_eq!(resources.iter().map(|resource| resource.uri.as_str()).collect::<Vec<_>>(), ["hello://about"]);
+    assert_eq!(resources.iter().map(|resource| resource.uri.as_str()).collect::<Vec<_>>(), RESOURCES);
     let templates = client.list_all_resource_templates().await.unwrap();
     let template = "hello://greeting/{language}";
-    assert_eq!(templates.iter().map(|template| template.uri_template.as_str()).collect::<Vec<_>>(), [template]);
+    assert_eq!(templates.iter().map(|template| template.uri_template.as_str()).collect::<Vec<_>>(), TEMPLATES);
     let read = |uri: &str| client.read_resource(ReadResourceRequestParams::new(uri));
     for (address, kind, beginning) in
         [("hello://about", "text/markdown", "# hello"), ("hello://greeting/spanish", "text/plain", "Hola")]
@@ -147,6 +220,7 @@ where
         uses_prompts(&client).await;
         let not_found = if version.as_str() == MODERN { -32602 } else { -32002 };
         uses_resources(&client, ErrorCode(not_found)).await;
+        uses_every_bundle(&client).await;
         // The version of March 2025 has no word for a question to the person.
         let greeting = if version == ProtocolVersion::V_2025_03_26 { "whoever you are" } else { "Ana" };
         let accepted = client.call_tool(params("hello_introduce", json!({}))).await.unwrap();
@@ -162,12 +236,12 @@ where
 }
 
 async fn over_http(version: ProtocolVersion) {
-    let house = House::of(&BUNDLES, "");
+    let house = House::in_folder(Folder::demo());
     uses_everything(version, || StreamableHttpClientTransport::from_uri(house.url())).await;
 }
 
 async fn over_stdio(version: ProtocolVersion) {
-    let folder = Folder::new(&bundles(&BUNDLES, ""));
+    let folder = Folder::demo();
     uses_everything(version, || {
         let mut command = tokio::process::Command::from(certosa(&["stdio"]));
         command.current_dir(folder.dir.path());

@@ -3,8 +3,10 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -58,9 +60,32 @@ impl Folder {
         fs::write(path, content).unwrap();
     }
 
-    /// The demo house itself, on a port of its own, beside its components.
+    /// The demo house itself, on a port of its own, beside its components. They are compiled once for all tests.
     pub fn demo() -> Self {
-        let folder = Self { dir: tempfile::tempdir().unwrap() };
+        static COMPILED: LazyLock<PathBuf> = LazyLock::new(|| {
+            let folder = Folder::demo_in(tempfile::tempdir_in(target()).unwrap());
+            assert_eq!(folder.run(&["check"]).code, 0);
+            // One for each worktree, so that nothing is left behind but the newest.
+            let kept = target().join("demo-state");
+            let _none_before = fs::remove_dir_all(&kept);
+            fs::rename(folder.path(".certosa"), &kept).unwrap();
+            kept
+        });
+        let folder = Self::demo_in(tempfile::tempdir().unwrap());
+        let state = folder.path(".certosa");
+        for folder in [&state, &state.join("cache")] {
+            fs::DirBuilder::new().mode(0o700).create(folder).unwrap();
+        }
+        fs::copy(COMPILED.join("cache.key"), state.join("cache.key")).unwrap();
+        for entry in fs::read_dir(COMPILED.join("cache")).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), state.join("cache").join(entry.file_name())).unwrap();
+        }
+        folder
+    }
+
+    fn demo_in(dir: TempDir) -> Self {
+        let folder = Self { dir };
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifest.capnp")).unwrap();
         for name in ["hello", "jq", "calc", "time", "text", "page", "table"] {
             fs::copy(component(name), folder.path(&format!("{name}.wasm"))).unwrap();

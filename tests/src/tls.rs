@@ -1,7 +1,6 @@
 //! TLS and HTTP/2: the same house behind both, certificates that change while it is open.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,20 +16,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::{Folder, House, bundles, text};
-
-/// Writes a new certificate for localhost and its key; returns the certificate.
-fn certificate(folder: &Path) -> CertificateDer<'static> {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
-    fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
-    made.cert.der().clone()
-}
+use crate::wire::{self, certificate, frame};
 
 fn house() -> (House, CertificateDer<'static>) {
-    let body = format!("{}, tls = (certificate = \"cert.pem\", key = \"key.pem\")", bundles(&["hello", "probe"], ""));
-    let folder = Folder::new(&body);
-    let root = certificate(folder.dir.path());
-    (House::in_folder(folder), root)
+    wire::house(&["hello", "probe"], "", "")
 }
 
 async fn connect(house: &House, root: &CertificateDer<'static>, alpn: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
@@ -188,10 +177,7 @@ fn a_flood_of_resets_is_survived() {
         let authority = local(&house);
         head.push((":authority", &authority));
         head.extend(parts.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())));
-        // Each as a literal that is not kept (RFC 7541, section 6.2.2).
-        let text = |text: &str| [vec![u8::try_from(text.len()).unwrap()], text.as_bytes().to_vec()].concat();
-        let block: Vec<u8> =
-            head.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect();
+        let block = wire::block(&head);
         let body = body.collect().await.unwrap().to_bytes();
         stream
             .write_all(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &frame(4, 0, 0, &[])].concat())
@@ -224,11 +210,6 @@ fn a_flood_of_resets_is_survived() {
         }
         panic!("cells stayed behind: {metrics}");
     });
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// Writes frames until the house has had enough; how many it took.
@@ -275,13 +256,7 @@ fn floods_of_frames_are_ended_or_survived() {
 #[test]
 fn large_headers_and_bodies_are_refused_over_http_2_too() {
     run(async {
-        let body = format!(
-            "{}, tls = (certificate = \"cert.pem\", key = \"key.pem\"), limits = (requestKibMax = 8)",
-            bundles(&["hello"], "")
-        );
-        let folder = Folder::new(&body);
-        let root = certificate(folder.dir.path());
-        let house = House::in_folder(folder);
+        let (house, root) = wire::house(&["hello"], "", "requestKibMax = 8");
         let mut sender = http2(&house, &root).await;
         let mut large = greet(&house, &local(&house));
         large.headers_mut().insert("x-large", "x".repeat(100_000).parse().unwrap());

@@ -9,7 +9,6 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
-use tokio::sync::Semaphore;
 
 /// OpenMetrics 1.0.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -29,18 +28,13 @@ struct Responses(Box<[AtomicU64]>);
 /// What is open at the moment.
 struct Open {
     face: Arc<Face>,
-    connections: Arc<Semaphore>,
-    connections_max: usize,
+    connections: Arc<()>,
 }
 
 impl Metrics {
-    pub(crate) fn new(house: &Arc<House>, face: &Arc<Face>, connections: &Arc<Semaphore>) -> Self {
+    pub(crate) fn new(house: &Arc<House>, face: &Arc<Face>, connections: &Arc<()>) -> Self {
         let responses = Arc::new(Responses((0..STATUSES_MAX).map(|_| AtomicU64::new(0)).collect()));
-        let open = Open {
-            face: Arc::clone(face),
-            connections: Arc::clone(connections),
-            connections_max: house.limits().connections_max,
-        };
+        let open = Open { face: Arc::clone(face), connections: Arc::clone(connections) };
         let mut registry = Registry::default();
         registry.register_collector(Box::new(certosa_house::Metrics::of(Arc::clone(house))));
         registry.register_collector(Box::new(Counted(Arc::clone(&responses))));
@@ -88,8 +82,8 @@ impl std::fmt::Debug for Open {
 
 impl Collector for Open {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        // One place is always held for the connection that is waited for.
-        let connections = self.connections_max.saturating_sub(self.connections.available_permits() + 1);
+        // One is ours and one the server's; each connection has one more.
+        let connections = Arc::strong_count(&self.connections).saturating_sub(2);
         for (name, help, value) in [
             ("certosa_connections", "Connections that are open", connections),
             ("certosa_sessions", "Sessions of MCP 2025-11-25 and older", self.face.sessions()),

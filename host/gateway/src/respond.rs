@@ -43,6 +43,10 @@ enum Content {
     Stream(Stream),
 }
 
+/// How much of an answer is handed over at once where it is looked at whether the client takes it. What was handed
+/// over cannot be told from what was read.
+const PIECE_BYTES_MAX: usize = 64 << 10;
+
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The table of MCP answers.
@@ -203,6 +207,16 @@ impl Body {
     }
 }
 
+/// The next piece of what is left. Nothing is copied.
+fn piece(rest: &mut Option<Bytes>, bytes_max: usize) -> Option<Bytes> {
+    let whole = rest.as_mut()?;
+    let piece = whole.split_to(whole.len().min(bytes_max));
+    if whole.is_empty() {
+        *rest = None;
+    }
+    Some(piece)
+}
+
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = std::convert::Infallible;
@@ -211,7 +225,10 @@ impl http_body::Body for Body {
         let body = self.get_mut();
         body.active.iter().for_each(Active::taken);
         match &mut body.content {
-            Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Whole(rest) => {
+                let bytes_max = if body.active.is_some() { PIECE_BYTES_MAX } else { usize::MAX };
+                Poll::Ready(piece(rest, bytes_max).map(|bytes| Ok(Frame::data(bytes))))
+            }
             Content::Stream(stream) => stream.poll(context).map(|frame| frame.map(|bytes| Ok(Frame::data(bytes)))),
         }
     }

@@ -31,7 +31,9 @@ use crate::tls::{Tls, TlsError};
 pub struct Server {
     listener: TcpListener,
     front: Arc<Front>,
-    connections: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+    /// Held by each connection.
+    connections: Arc<()>,
     tls: Option<(Arc<Tls>, TlsAcceptor)>,
 }
 
@@ -74,7 +76,8 @@ impl Server {
         let listen = house.plan().listen;
         let listener = TcpListener::bind(listen).await.map_err(|source| BindError::Listen(listen, source))?;
         let address = listener.local_addr().map_err(|source| BindError::Listen(listen, source))?;
-        let connections = Arc::new(Semaphore::new(house.limits().connections_max));
+        let places = Arc::new(Semaphore::new(house.limits().connections_max));
+        let connections = Arc::new(());
         let front = Front {
             address,
             secure: tls.is_some(),
@@ -84,7 +87,7 @@ impl Server {
             house,
             face,
         };
-        Ok(Self { listener, front: Arc::new(front), connections, tls })
+        Ok(Self { listener, front: Arc::new(front), places, connections, tls })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -97,7 +100,7 @@ impl Server {
         let watching = self.tls.as_ref().map(|(tls, _)| tokio::spawn(Arc::clone(tls).watch()));
         let mut stop = std::pin::pin!(stop);
         loop {
-            let place = Arc::clone(&self.connections).acquire_owned();
+            let place = Arc::clone(&self.places).acquire_owned();
             let accepted = async { (place.await, self.listener.accept().await) };
             let (place, stream) = tokio::select! {
                 () = &mut stop => break,
@@ -112,9 +115,10 @@ impl Server {
             };
             let connection = Connection { front: Arc::clone(&self.front), watcher: graceful.watcher() };
             let acceptor = self.tls.as_ref().map(|(_, acceptor)| acceptor.clone());
+            let open = Arc::clone(&self.connections);
             tokio::spawn(async move {
                 connection.serve(stream, acceptor).await;
-                drop(place);
+                drop((place, open));
             });
         }
         self.front.face.close();

@@ -47,6 +47,7 @@ impl Check<'_> {
         let sessions = self.bound(&path.field("sessionsMax"), said.get_sessions_max(), 1, 1_000_000);
         let idle = self.bound(&path.field("sessionIdleSMax"), said.get_session_idle_s_max(), 10, 604_800);
         let drain = self.bound(&path.field("drainMsMax"), said.get_drain_ms_max(), 1, 600_000);
+        let answer = self.bound(&path.field("answerSMax"), said.get_answer_s_max(), 1, 86_400);
         Some(HouseLimits {
             cells_max: cells?,
             request_bytes_max: (request? as usize) << 10,
@@ -56,6 +57,7 @@ impl Check<'_> {
             sessions_max: sessions? as usize,
             session_idle_s_max: idle?,
             drain_ms_max: drain?,
+            answer_s_max: answer?,
         })
     }
 

@@ -14,9 +14,6 @@ use crate::sessions::{self, Open};
 use crate::state::Bound;
 use crate::versions::Version;
 
-/// How long an older client may take to answer: there is a person behind it.
-const ANSWER_MAX: Duration = Duration::from_secs(600);
-
 impl Request<'_> {
     /// Ends the request with the questions, and the state for the client to carry.
     pub(crate) fn pass_on(&self, questions: &Questions, bound: &Bound<'_>) -> Answer {
@@ -57,15 +54,17 @@ impl Request<'_> {
                 None => Err("the session has ended".to_owned()),
             }
         });
+        let answer_s_max = self.face.house.limits().answer_s_max;
+        let time = Duration::from_secs(answer_s_max.into());
         let answered = tokio::select! {
-            answered = tokio::time::timeout(ANSWER_MAX, join_all(answers)) => answered,
+            answered = tokio::time::timeout(time, join_all(answers)) => answered,
             () = self.outbox.gone() => return Err("the client has gone away".to_owned()),
             () = self.face.closed() => return Err("the house is closing".to_owned()),
         };
         match answered {
             Ok(answers) => answers.into_iter().collect(),
             Err(_elapsed) => {
-                let why = format!("the client did not answer within {} s", ANSWER_MAX.as_secs());
+                let why = format!("the client did not answer within {answer_s_max} s (answerSMax)");
                 for (_, waiting) in &asked {
                     let params = format!(r#"{{"requestId":{},"reason":{}}}"#, waiting.id, quoted(&why));
                     self.outbox.push(rpc::notification("notifications/cancelled", &params));

@@ -254,7 +254,11 @@ impl Cancellable<'_> {
 
 impl Drop for Cancellable<'_> {
     fn drop(&mut self) {
-        self.session.with(|session| session.running.remove(&self.id));
+        self.session.with(|session| {
+            session.running.remove(&self.id);
+            // It was in use until now, however long that took.
+            session.used = Instant::now();
+        });
     }
 }
 

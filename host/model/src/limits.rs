@@ -35,6 +35,7 @@ pub struct HouseLimits {
     pub sessions_max: usize,
     pub session_idle_s_max: u32,
     pub drain_ms_max: u32,
+    pub answer_s_max: u32,
 }
 
 /// A limit of a cell that a call went past.
