@@ -9,6 +9,8 @@ use crate::peers::{PEERS, Peer, Running, Started};
 use crate::place::Place;
 use crate::{Done, tell};
 
+/// Whoever is asked again at once by every connection is busy, unless it waits for something else than a processor.
+const BUSY_MIN: f64 = 0.8;
 const NOT_CALM: &str = "no round was calm";
 
 #[derive(Serialize)]
@@ -173,6 +175,9 @@ fn finish(results: &Results, args: &Args, place: &Place) -> Done<()> {
                 let mib = resident_kib >> 10;
                 let ratios = format!("{ratio:.3} ({ratio_of_time:.3} by time)");
                 tell(&format!("  {name:<22} {ratios}  {figures}  {mib:>4} MiB  {calm_rounds} calm"));
+                if figures.server_busy.max(figures.client_busy) < BUSY_MIN {
+                    tell("    neither side was busy: something makes it wait, such as a delayed acknowledgement");
+                }
             }
             Outcome::LeftOut { left_out } => tell(&format!("  {name:<22} left out: {left_out}")),
         }
