@@ -110,6 +110,12 @@ fn wanted(args: &Args) -> impl Iterator<Item = &'static Peer> {
     PEERS.iter().filter(move |peer| peer.key == "floor" || only.as_ref().is_none_or(|only| only.contains(&peer.key)))
 }
 
+impl Row {
+    fn was_not_calm(&self) -> bool {
+        matches!(&self.outcome, Outcome::LeftOut { left_out } if left_out.starts_with(NOT_CALM))
+    }
+}
+
 impl Contestant {
     fn load(&mut self, load: &Load) -> Done<Figures> {
         let Running { server, call, .. } = &self.running;
@@ -191,6 +197,9 @@ fn finish(results: &Results, args: &Args, place: &Place) -> Done<()> {
     std::fs::write(&path, serde_json::to_string_pretty(results)? + "\n")?;
     tell(&format!("written to {}", path.display()));
     if args.has("--draw") {
+        if results.rows.iter().any(Row::was_not_calm) {
+            return Err("nothing is drawn, because not everyone had a calm round".into());
+        }
         let path = place.root.join("docs/figures/compare.svg");
         chart(results).draw(&path)?;
         tell(&format!("drawn to {}", path.display()));
@@ -207,7 +216,7 @@ fn chart(results: &Results) -> Chart {
             "once" | "serial" => Kind::Ours,
             _ => Kind::Other,
         };
-        let text = format!("{ratio:.2}   {}/s", thousands(figures.per_second));
+        let text = format!("{ratio:.2} · {}/s", thousands(figures.per_second));
         bars.push(Bar { label: (*name).to_owned(), note: (*note).to_owned(), value: *ratio, text, kind });
     }
     bars.sort_by(|a, b| b.value.total_cmp(&a.value));
