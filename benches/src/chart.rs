@@ -35,8 +35,8 @@ pub(crate) enum Kind {
 
 const WIDTH: usize = 860;
 const MARGIN: usize = 28;
-const BARS_AT: usize = 236;
-const BAR_WIDTH_MAX: f64 = 430.0;
+const BARS_AT: usize = 256;
+const BAR_WIDTH_MAX: f64 = 420.0;
 const HEAD: usize = 84;
 const ROW: usize = 40;
 const SECTION_TITLE: usize = 30;

@@ -9,6 +9,8 @@ use crate::peers::{PEERS, Peer, Running, Started};
 use crate::place::Place;
 use crate::{Done, tell};
 
+/// Whoever is asked again at once by every connection is busy, unless it waits for something else than a processor.
+const BUSY_MIN: f64 = 0.8;
 const NOT_CALM: &str = "no round was calm";
 
 #[derive(Serialize)]
@@ -108,6 +110,12 @@ fn wanted(args: &Args) -> impl Iterator<Item = &'static Peer> {
     PEERS.iter().filter(move |peer| peer.key == "floor" || only.as_ref().is_none_or(|only| only.contains(&peer.key)))
 }
 
+impl Row {
+    fn was_not_calm(&self) -> bool {
+        matches!(&self.outcome, Outcome::LeftOut { left_out } if left_out.starts_with(NOT_CALM))
+    }
+}
+
 impl Contestant {
     fn load(&mut self, load: &Load) -> Done<Figures> {
         let Running { server, call, .. } = &self.running;
@@ -173,6 +181,9 @@ fn finish(results: &Results, args: &Args, place: &Place) -> Done<()> {
                 let mib = resident_kib >> 10;
                 let ratios = format!("{ratio:.3} ({ratio_of_time:.3} by time)");
                 tell(&format!("  {name:<22} {ratios}  {figures}  {mib:>4} MiB  {calm_rounds} calm"));
+                if figures.server_busy.max(figures.client_busy) < BUSY_MIN {
+                    tell("    neither side was busy: something makes it wait, such as a delayed acknowledgement");
+                }
             }
             Outcome::LeftOut { left_out } => tell(&format!("  {name:<22} left out: {left_out}")),
         }
@@ -186,6 +197,9 @@ fn finish(results: &Results, args: &Args, place: &Place) -> Done<()> {
     std::fs::write(&path, serde_json::to_string_pretty(results)? + "\n")?;
     tell(&format!("written to {}", path.display()));
     if args.has("--draw") {
+        if results.rows.iter().any(Row::was_not_calm) {
+            return Err("nothing is drawn, because not everyone had a calm round".into());
+        }
         let path = place.root.join("docs/figures/compare.svg");
         chart(results).draw(&path)?;
         tell(&format!("drawn to {}", path.display()));
@@ -202,7 +216,7 @@ fn chart(results: &Results) -> Chart {
             "once" | "serial" => Kind::Ours,
             _ => Kind::Other,
         };
-        let text = format!("{ratio:.2}   {}/s", thousands(figures.per_second));
+        let text = format!("{ratio:.2} · {}/s", thousands(figures.per_second));
         bars.push(Bar { label: (*name).to_owned(), note: (*note).to_owned(), value: *ratio, text, kind });
     }
     bars.sort_by(|a, b| b.value.total_cmp(&a.value));

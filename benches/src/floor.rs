@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -47,6 +47,7 @@ pub(crate) fn serve() -> Done<()> {
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let is_post = request.method() == Method::POST;
     let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let answer = match serde_json::from_slice::<Message>(&body) {
         Err(_) => face(&body),
@@ -57,11 +58,13 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
             )
         }
     };
-    let is_notification = answer.is_empty();
+    let status = match (is_post, answer.is_empty()) {
+        (true, false) => StatusCode::OK,
+        (true, true) => StatusCode::ACCEPTED,
+        (false, _) => StatusCode::METHOD_NOT_ALLOWED,
+    };
     let mut response = Response::new(Full::new(Bytes::from(answer)));
-    if is_notification {
-        *response.status_mut() = StatusCode::ACCEPTED;
-    }
+    *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }

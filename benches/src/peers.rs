@@ -188,11 +188,12 @@ fn mcp_proxy(place: &Place) -> Done<Started> {
     let url = format!("http://{}/mcp", behind.address);
     let text = format!(
         "[proxy]\nname = \"proxy\"\n\n[proxy.listen]\nhost = \"{host}\"\nport = {port}\n\n\
-       [[backends]]\nname = \"floor\"\ntransport = \"http\"\nurl = \"{url}\"\n"
+         [observability]\nlog_level = \"warn\"\n\n\
+         [[backends]]\nname = \"floor\"\ntransport = \"http\"\nurl = \"{url}\"\n"
     );
     std::fs::write(&configuration, text)?;
     let mut command = pinned(&program);
-    command.arg("--config").arg(configuration).env("RUST_LOG", "warn").stdout(Stdio::null());
+    command.arg("--config").arg(configuration).stdout(Stdio::null());
     let server = Server::start_at(&mut command, &address)?;
     let call = eventually(|| Call::session(&address, "/", "floor/echo"))?;
     Ok(Started::Running(Running { server, call, behind: Some(behind) }))
