@@ -28,6 +28,8 @@ pub struct House {
     pub(crate) unknown: Counts,
     /// What is wrong with single bundles and does not keep the house from opening.
     pub(crate) warnings: Vec<Problem>,
+    /// What is worth knowing and no mistake.
+    pub(crate) notes: Vec<Problem>,
 }
 
 pub(crate) struct Bundle {
@@ -173,6 +175,11 @@ impl House {
     /// What is wrong with single bundles: they could not be listed, or names of theirs are hidden by others'.
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings
+    }
+
+    /// What is worth knowing and no mistake: functions of typed components that are no tools.
+    pub fn notes(&self) -> &[Problem] {
+        &self.notes
     }
 
     pub fn facts(&self) -> Facts {

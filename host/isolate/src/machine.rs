@@ -4,12 +4,13 @@ use certosa_model::{CellLimits, Change, HouseLimits, Limit, Usage};
 use certosa_policy::Permit;
 use certosa_syscall::guest::{Linked, Offer, Outcome, Refusal, Task};
 use certosa_syscall::{Cell, CpuSpent, Hearing};
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
 use crate::pool::{self, PoolError, PoolFacts};
 use crate::ticker::Ticker;
+use crate::typed::{Description, Skipped, Typed};
 
 /// Where cells run. There is one in a house.
 pub struct Machine {
@@ -22,7 +23,14 @@ pub struct Machine {
 
 /// A component that is loaded and linked: all that is left to do for a cell is to instantiate it.
 pub struct Image {
-    bundle: Linked,
+    bundle: Bundle,
+}
+
+enum Bundle {
+    /// It speaks our world.
+    Linked(Linked),
+    /// Its functions are its tools.
+    Typed(Typed),
 }
 
 /// Why a component's code did not become an image.
@@ -57,7 +65,17 @@ pub enum CellError {
 }
 
 /// Room for lists and records around the bytes that count as output.
-const LIFT_SLACK_BYTES: usize = 64 << 10;
+pub(crate) const LIFT_SLACK_BYTES: usize = 64 << 10;
+
+impl Image {
+    /// The exports of a typed component that are no tools.
+    pub fn skipped(&self) -> &[Skipped] {
+        match &self.bundle {
+            Bundle::Linked(_) => &[],
+            Bundle::Typed(typed) => typed.skipped(),
+        }
+    }
+}
 
 impl Machine {
     /// Sets up a machine whose cells have at most `memory_bytes_max` in one memory.
@@ -78,6 +96,24 @@ impl Machine {
     ///
     /// `code` has to come from the compiler of this program, directly or through the authenticated cache.
     pub fn image(&self, code: &[u8]) -> Result<Image, ImageError> {
+        let linked = self.link(code)?.and_then(Linked::new);
+        let bundle = linked.map_err(|error| ImageError::World(format!("{error:#}")))?;
+        Ok(Image { bundle: Bundle::Linked(bundle) })
+    }
+
+    /// The same for a component that has no more than its functions. Their names as tools are at most
+    /// `name_bytes_max` long.
+    pub fn typed_image(
+        &self,
+        code: &[u8],
+        description: &Description,
+        name_bytes_max: usize,
+    ) -> Result<Image, ImageError> {
+        let linked = self.link(code)?.map_err(|error| ImageError::World(format!("{error:#}")))?;
+        Ok(Image { bundle: Bundle::Typed(Typed::new(linked, description, name_bytes_max)) })
+    }
+
+    fn link(&self, code: &[u8]) -> Result<wasmtime::Result<InstancePre<Cell>>, ImageError> {
         #[expect(unsafe_code, reason = "loading machine code is what a code cache is for")]
         // SAFETY: both callers pass what our own child process compiled, or what the cache kept under a MAC
         // whose key only this user can read; wasmtime checks the engine's version and settings.
@@ -89,14 +125,20 @@ impl Machine {
             )),
             why => ImageError::Code(why),
         })?;
-        let linked = self.linker.instantiate_pre(&component).and_then(Linked::new);
-        let bundle = linked.map_err(|error| ImageError::World(format!("{error:#}")))?;
-        Ok(Image { bundle })
+        Ok(self.linker.instantiate_pre(&component))
     }
 
-    /// Asks a bundle for what it offers, in a cell of its own and without any caller.
+    /// Asks a bundle for what it offers, in a cell of its own and without any caller. What a typed one offers
+    /// is known without a cell.
     pub async fn list(&self, image: &Image, limits: &CellLimits) -> End<Offer> {
-        self.run(limits, Hearing::default(), async |store| image.bundle.list(store).await).await
+        match &image.bundle {
+            Bundle::Linked(linked) => {
+                self.run(limits, Hearing::default(), async |store| linked.list(store).await).await
+            }
+            Bundle::Typed(typed) => {
+                End { usage: Usage::default(), changes: Vec::new(), result: Ok(typed.offer()) }
+            }
+        }
     }
 
     /// Does one task in a cell of its own. The permit is the proof that it may run.
@@ -108,7 +150,13 @@ impl Machine {
         limits: &CellLimits,
         hearing: Hearing,
     ) -> End<Outcome> {
-        let mut end = self.run(limits, hearing, async |store| image.bundle.run(store, task).await).await;
+        let bytes_max = limits.output_bytes_max;
+        let mut end = match &image.bundle {
+            Bundle::Linked(linked) => self.run(limits, hearing, async |store| linked.run(store, task).await).await,
+            Bundle::Typed(typed) => {
+                self.run(limits, hearing, async |store| typed.run(store, task, bytes_max).await).await
+            }
+        };
         if let Ok(outcome) = &end.result {
             end.usage.output_bytes = outcome.size();
             if end.usage.output_bytes > limits.output_bytes_max {
