@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use certosa_house::{Ask, Call, Compilers, House, Way};
 use bytes::Bytes;
+use certosa_house::{Ask, Call, Compilers, House, Way};
 use certosa_isolate::{Image, Machine, compile};
-use certosa_mcp::{Answer, Face, Message};
 use certosa_manifest::{Manifest, Plan, Sources};
+use certosa_mcp::{Answer, Face, Message};
 use certosa_model::{Kind, Subject, ToolName};
 use certosa_policy::{Caller, Permit, Target, decide};
 use certosa_store::StateFolder;
@@ -62,7 +62,8 @@ async fn one(machine: &Machine, image: &Image, permit: &Permit<'_>, plan: &certo
 fn house(manifest: &Manifest, plan: Plan, program: std::path::PathBuf) -> Done<()> {
     let folder = program.with_file_name("../bench-state");
     let state = StateFolder::open(&folder)?;
-    let compilers = Compilers { program, task: "internal-compile-component", describe_task: "internal-describe-component" };
+    let compilers =
+        Compilers { program, task: "internal-compile-component", describe_task: "internal-describe-component" };
     let house = Arc::new(runtime()?.block_on(House::open(manifest, plan, &state, &compilers, &mut |_| ()))?);
     face(&house)?;
     let caller = Caller::anonymous_loopback();

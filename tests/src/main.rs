@@ -26,4 +26,5 @@ mod stdio;
 mod streams;
 mod support;
 mod tls;
+mod typed;
 mod ways;

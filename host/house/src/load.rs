@@ -253,13 +253,7 @@ impl Loader<'_> {
         Ok(image)
     }
 
-    fn link(
-        &self,
-        path: &Path,
-        plan: &BundlePlan,
-        component: &Component,
-        code: &[u8],
-    ) -> Result<Image, Unusable> {
+    fn link(&self, path: &Path, plan: &BundlePlan, component: &Component, code: &[u8]) -> Result<Image, Unusable> {
         let image = match component.shape.form() {
             Form::Typed => {
                 let description = self.description(path, plan, component)?;

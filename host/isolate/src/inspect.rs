@@ -126,9 +126,8 @@ impl Types {
             InstanceTypeDeclaration::Export { ty, .. } => matches!(ty, ComponentTypeRef::Type(TypeBounds::Eq(_))),
             _ => true,
         };
-        let exports = |declaration: &InstanceTypeDeclaration<'_>| {
-            matches!(declaration, InstanceTypeDeclaration::Export { .. })
-        };
+        let exports =
+            |declaration: &InstanceTypeDeclaration<'_>| matches!(declaration, InstanceTypeDeclaration::Export { .. });
         self.0.push(match ty {
             ComponentType::Instance(parts) => parts.iter().any(exports) && parts.iter().all(only_types),
             _ => false,

@@ -135,9 +135,7 @@ impl Machine {
             Bundle::Linked(linked) => {
                 self.run(limits, Hearing::default(), async |store| linked.list(store).await).await
             }
-            Bundle::Typed(typed) => {
-                End { usage: Usage::default(), changes: Vec::new(), result: Ok(typed.offer()) }
-            }
+            Bundle::Typed(typed) => End { usage: Usage::default(), changes: Vec::new(), result: Ok(typed.offer()) },
         }
     }
 

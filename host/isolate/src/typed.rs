@@ -111,9 +111,7 @@ impl Typed {
     fn find(&self, function: &Function) -> Result<Export, &'static str> {
         let component = self.instance.component();
         let interface = match &function.interface {
-            Some(name) => {
-                Some(component.get_export_index(None, name.as_str()).ok_or("its interface is not exported")?)
-            }
+            Some(name) => Some(component.get_export_index(None, name.as_str()).ok_or("its interface is not exported")?),
             None => None,
         };
         match component.get_export(interface.as_ref(), function.name.as_str()) {

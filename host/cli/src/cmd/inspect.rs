@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use certosa_house::Offer;
-use certosa_isolate::{CodeError, Form, Machine, Shape, Skipped, check_shape, compile, describe, wit};
+use certosa_isolate::{CodeError, Description, Form, Machine, Shape, Skipped, check_shape, compile, describe, wit};
 use certosa_model::{CellLimits, HouseLimits, TOOL_NAME_BYTES_MAX};
 
 use crate::args::Output;
@@ -95,38 +95,49 @@ fn offer(bytes: &[u8], shape: &Shape) -> anyhow::Result<Found> {
         return Ok(Found::unusable(format!("it imports {import}, which no manifest can grant yet")));
     }
     let compilers = opening::compilers()?;
-    let code = match compile(bytes, &compilers.program, compilers.task) {
+    let code = match usable(compile(bytes, &compilers.program, compilers.task))? {
         Ok(code) => code,
-        Err(error @ CodeError::Job(_)) => return Err(error.into()),
-        Err(error) => return Ok(Found::unusable(error)),
+        Err(why) => return Ok(Found::unusable(why)),
     };
-    let machine = Machine::new(&HOUSE, CELL.memory_bytes_max)?;
-    let (image, skipped) = match shape.form() {
-        Form::Typed => match describe(bytes, &compilers.program, compilers.describe_task) {
-            Ok(described) if described.functions.is_empty() => {
-                let offer = Err("none of its exports can be a tool".to_owned());
-                return Ok(Found { offer, skipped: described.skipped });
-            }
-            Ok(described) => {
-                let image = machine.typed_image(&code, &described, TOOL_NAME_BYTES_MAX);
-                let skipped = image.as_ref().map_or(described.skipped, |image| image.skipped().to_vec());
-                (image, skipped)
-            }
-            Err(error @ CodeError::Job(_)) => return Err(error.into()),
-            Err(error) => return Ok(Found::unusable(error)),
+    let described = match shape.form() {
+        Form::Nothing => return Ok(Found::unusable("none of its exports is for a house")),
+        Form::World => None,
+        Form::Typed => match usable(describe(bytes, &compilers.program, compilers.describe_task))? {
+            Ok(described) => Some(described),
+            Err(why) => return Ok(Found::unusable(why)),
         },
-        Form::World | Form::Nothing => (machine.image(&code), Vec::new()),
+    };
+    listed(&code, described)
+}
+
+/// What a component says that it offers, or what was found in it.
+fn listed(code: &[u8], described: Option<Description>) -> anyhow::Result<Found> {
+    let machine = Machine::new(&HOUSE, CELL.memory_bytes_max)?;
+    let image = match &described {
+        None => machine.image(code),
+        Some(described) => machine.typed_image(code, described, TOOL_NAME_BYTES_MAX),
     };
     let image = match image {
         Ok(image) => image,
-        Err(error) => return Ok(Found { offer: Err(error.to_string()), skipped }),
+        Err(error) => return Ok(Found::unusable(error)),
     };
     let listed = opening::runtime()?.block_on(machine.list(&image, &CELL));
     let offer = match listed.result {
+        Ok(listed) if described.is_some() && listed.tools.is_empty() => {
+            Err("none of its exports can be a tool".to_owned())
+        }
         Ok(listed) => Offer::check(listed).map_err(|wrong| wrong.join("; ")),
         Err(error) => Err(format!("listing what it offers failed: {error:?}")),
     };
-    Ok(Found { offer, skipped })
+    Ok(Found { offer, skipped: image.skipped().to_vec() })
+}
+
+/// Tells what is wrong with the component from what is wrong with this machine.
+fn usable<T>(made: Result<T, CodeError>) -> anyhow::Result<Result<T, String>> {
+    match made {
+        Err(error @ CodeError::Job(_)) => Err(error.into()),
+        made => Ok(made.map_err(|error| error.to_string())),
+    }
 }
 
 fn not_granted(shape: &Shape) -> impl Iterator<Item = &String> {

@@ -73,12 +73,8 @@ fn of_component(component: &[u8]) -> Result<Description, String> {
 
 fn of_world(resolve: &Resolve, world: &World) -> Description {
     let names = interface_names(resolve, world);
-    let mut describer = Describer {
-        resolve,
-        schemas: Schemas::new(resolve, names),
-        bytes: 0,
-        description: Description::default(),
-    };
+    let mut describer =
+        Describer { resolve, schemas: Schemas::new(resolve, names), bytes: 0, description: Description::default() };
     for (key, item) in &world.exports {
         let name = resolve.name_world_key(key);
         match item {
@@ -165,8 +161,7 @@ impl Describer<'_> {
 
     /// A function as WIT writes it: `add: func(a: u32, b: u32) -> u32`.
     fn signature(&self, function: &WitFunction) -> Result<String, String> {
-        let parameter =
-            |param: &wit_parser::Param| self.type_name(&param.ty).map(|ty| format!("{}: {ty}", param.name));
+        let parameter = |param: &wit_parser::Param| self.type_name(&param.ty).map(|ty| format!("{}: {ty}", param.name));
         let parameters = function.params.iter().map(parameter).collect::<Result<Vec<_>, _>>()?.join(", ");
         let result = function.result.as_ref().map(|ty| self.type_name(ty)).transpose()?;
         let result = result.map(|ty| format!(" -> {ty}")).unwrap_or_default();

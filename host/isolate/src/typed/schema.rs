@@ -158,7 +158,9 @@ impl<'s, 'r> Writer<'s, 'r> {
             }
         }
         if self.level > LEVELS_MAX {
-            return Err(format!("its types are nested too deeply: the schema would have more than {LEVELS_MAX} levels"));
+            return Err(format!(
+                "its types are nested too deeply: the schema would have more than {LEVELS_MAX} levels"
+            ));
         }
         self.append(text)
     }

@@ -179,10 +179,7 @@ fn entries(value: &Value, key: &Type, of: &Type) -> Read<Vec<(Val, Val)>> {
 }
 
 /// The members of a record or the arguments of a function; options may be left out.
-fn fields<'t>(
-    members: &Map<String, Value>,
-    types: impl Iterator<Item = (&'t str, Type)>,
-) -> Read<Vec<(String, Val)>> {
+fn fields<'t>(members: &Map<String, Value>, types: impl Iterator<Item = (&'t str, Type)>) -> Read<Vec<(String, Val)>> {
     let mut known = 0;
     let mut fields = Vec::new();
     for (name, ty) in types {
