@@ -66,7 +66,8 @@ async fn one(machine: &Machine, image: &Image, permit: &Permit<'_>, plan: &certo
 fn house(manifest: &Manifest, plan: Plan, program: std::path::PathBuf) -> Done<()> {
     let folder = program.with_file_name("../bench-state");
     let state = StateFolder::open(&folder)?;
-    let compilers = Compilers { program, task: "internal-compile-component" };
+    let compilers =
+        Compilers { program, task: "internal-compile-component", describe_task: "internal-describe-component" };
     let house = Arc::new(runtime()?.block_on(House::open(manifest, plan, &state, &compilers, &mut |_| ()))?);
     face(&house)?;
     let caller = Caller::anonymous_loopback();

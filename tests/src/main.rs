@@ -30,6 +30,7 @@ mod stdio;
 mod streams;
 mod support;
 mod tls;
+mod typed;
 mod unread;
 mod ways;
 mod wire;

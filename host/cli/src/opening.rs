@@ -14,7 +14,8 @@ use crate::args::HouseArgs;
 use crate::output;
 
 const MANIFEST_TASK: &str = "internal-compile-manifest";
-pub const COMPONENT_TASK: &str = "internal-compile-component";
+const COMPONENT_TASK: &str = "internal-compile-component";
+const DESCRIBE_TASK: &str = "internal-describe-component";
 const MANIFEST_KIND: &str = "manifest";
 
 /// Does the work of a child, if this process is one.
@@ -26,6 +27,8 @@ pub fn child_task() -> Option<ExitCode> {
         compile_in_child(Path::new(&stage), Path::new(&main))
     } else if task == COMPONENT_TASK {
         certosa_isolate::compile_in_child()
+    } else if task == DESCRIBE_TASK {
+        certosa_isolate::describe_in_child()
     } else {
         return None;
     };
@@ -83,7 +86,7 @@ pub async fn open(checked: Checked) -> anyhow::Result<House> {
 
 /// How to compile components: with this binary.
 pub fn compilers() -> anyhow::Result<Compilers> {
-    Ok(Compilers { program: program()?, task: COMPONENT_TASK })
+    Ok(Compilers { program: program()?, task: COMPONENT_TASK, describe_task: DESCRIBE_TASK })
 }
 
 fn program() -> anyhow::Result<PathBuf> {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write as _};
 
+use certosa_manifest::Problem;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::Log;
@@ -22,6 +23,11 @@ pub fn say_if_heard(line: &str) -> bool {
 pub fn complain(line: &str) {
     let mut out = io::stderr().lock();
     let _reader_gone = writeln!(out, "{}", harmless(line, out.is_terminal()));
+}
+
+/// Says what does not keep a house from opening.
+pub fn warn(problem: &Problem) {
+    complain(&format!("warning: {problem}"));
 }
 
 /// What tools and manifests say must not steer a terminal: on one, control characters are shown as such.

@@ -33,6 +33,8 @@ pub struct House {
     pub(crate) unknown: Counts,
     /// Bundles that could not be listed when the house opened.
     pub(crate) warnings: Vec<Problem>,
+    /// What is worth knowing and no mistake.
+    pub(crate) notes: Vec<Problem>,
 }
 
 pub(crate) struct Bundle {
@@ -149,6 +151,11 @@ impl House {
     /// What is wrong with single bundles: they could not be listed, or names of theirs are hidden by others'.
     pub fn warnings(&self) -> Vec<Problem> {
         [self.warnings.as_slice(), &self.listings().hidden].concat()
+    }
+
+    /// What is worth knowing and no mistake: functions of typed components that are no tools.
+    pub fn notes(&self) -> &[Problem] {
+        &self.notes
     }
 
     pub fn facts(&self) -> Facts {

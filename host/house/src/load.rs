@@ -7,9 +7,11 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use certosa_isolate::{self as isolate, COMPONENT_BYTES_MAX, CellError, CodeError, Image, Machine, PoolError, Shape};
+use certosa_isolate::{
+    self as isolate, COMPONENT_BYTES_MAX, CellError, CodeError, Description, Form, Image, Machine, PoolError, Shape,
+};
 use certosa_manifest::{BundlePlan, ComponentSource, Manifest, Path, Plan, Problem, Problems};
-use certosa_model::{BundleName, CellLimits, Digest, Reuse, Subject, ToolName};
+use certosa_model::{BundleName, CellLimits, Digest, Reuse, Subject, TOOL_NAME_BYTES_MAX, ToolName};
 use certosa_store::{Cache, StateFolder, StoreError};
 use certosa_syscall::guest::EXPORTS;
 use tokio::sync::Notify;
@@ -25,13 +27,15 @@ use crate::routes;
 use crate::schema::Schema;
 use crate::uri::Template;
 
-/// How to start the child processes that compile components.
+/// How to start the child processes that look at components.
 #[derive(Debug, Clone)]
 pub struct Compilers {
     /// Our own binary.
     pub program: PathBuf,
     /// The argument that makes it compile.
     pub task: &'static str,
+    /// The argument that makes it describe exports.
+    pub describe_task: &'static str,
 }
 
 /// What takes a while.
@@ -62,6 +66,11 @@ const LIST_WALL_MS_MAX: u32 = 10_000;
 /// Changes when the form of a cached listing does.
 const LISTING_KIND: &str = "offer1";
 const CODE_KIND: &str = "code";
+/// Exports that are no tools and are named in one message.
+const SKIPPED_MAX: usize = 10;
+
+/// Changes when schemas, or the form of a description, do.
+const DESCRIPTION_KIND: &str = "exports1";
 
 impl House {
     /// Loads every component of the plan and opens the house.
@@ -93,6 +102,7 @@ impl House {
             progress,
             problems: Vec::new(),
             warnings: Vec::new(),
+            notes: Vec::new(),
         };
         let (mut bundles, mut items) = (Vec::new(), Vec::new());
         for (index, (plan, component)) in plan.bundles.iter().zip(&components).enumerate() {
@@ -102,7 +112,7 @@ impl House {
             }
         }
         refuse(loader.problems)?;
-        let warnings = loader.warnings;
+        let (warnings, notes) = (loader.warnings, loader.notes);
         // Where a bundle could not be listed, nobody knows what its patterns are for.
         if warnings.is_empty() {
             refuse(routes::unused_patterns(manifest, &plan, &items))?;
@@ -127,6 +137,7 @@ impl House {
             recorder,
             unknown: Counts::default(),
             warnings,
+            notes,
         })
     }
 }
@@ -170,11 +181,15 @@ fn component(manifest: &Manifest, path: &Path, plan: &BundlePlan) -> Result<Comp
             "only the WASI 0.2 base, and progress, log and changes of certosa:tools: nothing more can be granted yet";
         problems.push(refuse(format!("{name} imports what it was not granted")).found(import).expected(expected));
     }
-    if !shape.exports.iter().any(|export| EXPORTS.contains(&export.as_str())) {
+    if shape.form() == Form::Nothing {
         let found = if shape.exports.is_empty() { "nothing".to_owned() } else { shape.exports.join(", ") };
-        problems.push(refuse(format!("{name} offers nothing")).found(found).expected(EXPORTS.join(" or ")));
+        problems.push(refuse(format!("{name} offers nothing")).found(found).expected(usable_exports()));
     }
     if problems.is_empty() { Ok(Component { bytes, shape }) } else { Err(problems) }
+}
+
+fn usable_exports() -> String {
+    format!("{}, or functions of its own that take and return plain values", EXPORTS.join(" or "))
 }
 
 fn read(path: &std::path::Path) -> io::Result<Vec<u8>> {
@@ -201,6 +216,16 @@ struct Loader<'a> {
     problems: Vec<Problem>,
     /// These do not: the bundle is left out, or offers nothing.
     warnings: Vec<Problem>,
+    /// These are no mistakes: functions of typed components that are no tools.
+    notes: Vec<Problem>,
+}
+
+/// Why there is no image.
+enum Unusable {
+    /// The component is at fault.
+    Component(Problem),
+    /// This machine is.
+    Machine(CodeError),
 }
 
 impl Loader<'_> {
@@ -212,7 +237,18 @@ impl Loader<'_> {
         component: &Component,
     ) -> Result<Option<(Bundle, Vec<LoadedItem>)>, OpenError> {
         let path = &Path::default().field("bundles").index(index);
-        let Some(image) = self.image(path, plan, component)? else { return Ok(None) };
+        let image = match self.image(path, plan, component) {
+            Ok(image) => image,
+            Err(Unusable::Machine(error)) => return Err(OpenError::Compiler(error)),
+            Err(Unusable::Component(problem)) => {
+                self.problems.push(problem);
+                return Ok(None);
+            }
+        };
+        for skipped in image.skipped() {
+            let message = format!("{} of {} is no tool", skipped.export, plan.name);
+            self.notes.push(self.manifest.problem(path, message).found(&skipped.reason));
+        }
         // One bundle that cannot say what it offers does not spoil the others.
         let items = match self.items(plan, component, &image).await {
             Ok(items) => items,
@@ -245,24 +281,57 @@ impl Loader<'_> {
         Ok(Some((bundle, items)))
     }
 
-    fn image(&mut self, path: &Path, plan: &BundlePlan, component: &Component) -> Result<Option<Image>, OpenError> {
+    fn image(&mut self, path: &Path, plan: &BundlePlan, component: &Component) -> Result<Image, Unusable> {
         let key = isolate::code_digest(component.shape.digest);
-        let kept = self.cache.load(CODE_KIND, key).and_then(|code| self.machine.image(&code, &plan.limits).ok());
-        if kept.is_some() {
-            return Ok(kept);
+        let kept = self.cache.load(CODE_KIND, key).and_then(|code| self.link(path, plan, component, &code).ok());
+        if let Some(image) = kept {
+            return Ok(image);
         }
         (self.progress)(Progress::Compile { bundle: plan.name.as_str(), bytes: component.bytes.len() });
-        let code = match isolate::compile(&component.bytes, &self.compilers.program, self.compilers.task) {
-            Ok(code) => code,
-            Err(error @ CodeError::Job(_)) => return Err(OpenError::Compiler(error)),
-            Err(error) => return Ok(self.note(path, plan, &error.to_string())),
-        };
-        match self.machine.image(&code, &plan.limits) {
-            Ok(image) => {
-                self.keep(CODE_KIND, key, &code);
-                Ok(Some(image))
+        let code = isolate::compile(&component.bytes, &self.compilers.program, self.compilers.task);
+        let code = code.map_err(|error| self.unusable(path, plan, error))?;
+        let image = self.link(path, plan, component, &code)?;
+        self.keep(CODE_KIND, key, &code);
+        Ok(image)
+    }
+
+    fn link(&self, path: &Path, plan: &BundlePlan, component: &Component, code: &[u8]) -> Result<Image, Unusable> {
+        let image = match component.shape.form() {
+            Form::Typed => {
+                let description = self.description(path, plan, component)?;
+                self.machine.typed_image(code, &plan.limits, &description, name_bytes_max(&plan.name))
             }
-            Err(error) => Ok(self.note(path, plan, &error.to_string())),
+            Form::World | Form::Nothing => self.machine.image(code, &plan.limits),
+        };
+        image.map_err(|error| Unusable::Component(self.misfit(path, plan, &error.to_string())))
+    }
+
+    /// What a typed component exports. Its code was compiled before, so it is a valid component.
+    fn description(&self, path: &Path, plan: &BundlePlan, component: &Component) -> Result<Description, Unusable> {
+        let digest = component.shape.digest;
+        let kept = self.cache.load(DESCRIPTION_KIND, digest).and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let description: Description = match kept {
+            Some(description) => description,
+            None => {
+                let Compilers { program, describe_task, .. } = self.compilers;
+                let described = isolate::describe(&component.bytes, program, describe_task);
+                let description = described.map_err(|error| self.unusable(path, plan, error))?;
+                self.keep(DESCRIPTION_KIND, digest, &serde_json::to_vec(&description).unwrap_or_default());
+                description
+            }
+        };
+        if description.functions.is_empty() {
+            let problem = self.manifest.problem(path, format!("{} offers nothing", plan.name));
+            let problem = problem.found(skipped(&description)).expected(usable_exports());
+            return Err(Unusable::Component(problem));
+        }
+        Ok(description)
+    }
+
+    fn unusable(&self, path: &Path, plan: &BundlePlan, error: CodeError) -> Unusable {
+        match error {
+            CodeError::Job(_) => Unusable::Machine(error),
+            error => Unusable::Component(self.misfit(path, plan, &error.to_string())),
         }
     }
 
@@ -271,8 +340,9 @@ impl Loader<'_> {
         if plan.lists_change {
             return load(&plan.name, self.list(plan, image).await?);
         }
-        // With other limits the bundle may not be able to say what it offers.
-        let limits = format!("{:?}", plan.limits);
+        // With other limits the bundle may not be able to say what it offers, and with a longer name of the bundle
+        // those of its functions may be shortened.
+        let limits = format!("{:?} {}", plan.limits, name_bytes_max(&plan.name));
         let digest = Digest::of_parts([component.shape.digest.to_string().as_bytes(), limits.as_bytes()]);
         let kept = self.cache.load(LISTING_KIND, digest).and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let offer: Offer = match kept {
@@ -292,10 +362,9 @@ impl Loader<'_> {
         Offer::check(listed).map_err(|wrong| wrong.join("; "))
     }
 
-    fn note<T>(&mut self, path: &Path, plan: &BundlePlan, found: &str) -> Option<T> {
+    fn misfit(&self, path: &Path, plan: &BundlePlan, found: &str) -> Problem {
         let message = format!("the component of {} cannot be used", plan.name);
-        self.problems.push(self.manifest.problem(path, message).found(found));
-        None
+        self.manifest.problem(path, message).found(found)
     }
 
     /// A cache that cannot be written makes the next start slow, and nothing else.
@@ -313,6 +382,22 @@ pub(crate) fn listing_limits(limits: &CellLimits) -> CellLimits {
         wall_ms_max: limits.wall_ms_max.min(LIST_WALL_MS_MAX),
         ..*limits
     }
+}
+
+/// How long the names of a bundle's tools may be, so that clients take them together with the bundle's own.
+fn name_bytes_max(bundle: &BundleName) -> usize {
+    TOOL_NAME_BYTES_MAX.saturating_sub(bundle.as_str().len() + 1)
+}
+
+/// What a component has that is no tool, in one line.
+fn skipped(description: &Description) -> String {
+    let mut texts: Vec<_> =
+        description.skipped.iter().take(SKIPPED_MAX).map(|it| format!("{} ({})", it.export, it.reason)).collect();
+    let rest = description.skipped.len().saturating_sub(SKIPPED_MAX) + description.skipped_besides;
+    if rest > 0 {
+        texts.push(format!("{rest} others"));
+    }
+    if texts.is_empty() { "no function".to_owned() } else { texts.join(", ") }
 }
 
 /// Makes a listing ready for calls: schemas compiled, templates parsed, everything with its subject.

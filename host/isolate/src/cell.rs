@@ -32,7 +32,7 @@ pub enum CellError {
 }
 
 /// Room for lists and records around the bytes that count as output.
-const LIFT_SLACK_BYTES: usize = 64 << 10;
+pub(crate) const LIFT_SLACK_BYTES: usize = 64 << 10;
 
 /// A store in which one cell runs.
 pub(crate) fn store(engine: &Engine, limits: &CellLimits, hearing: Hearing) -> Store<Cell> {

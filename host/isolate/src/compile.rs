@@ -26,8 +26,20 @@ pub enum CodeError {
     Invalid(String),
     #[error("compiling the component {0}")]
     Costly(JobError),
+    #[error("the exports cannot be described: {0}")]
+    Exports(String),
     #[error("could not run the compiler")]
     Job(#[source] JobError),
+}
+
+impl CodeError {
+    /// A child that takes too much has been given too much; everything else is our own fault.
+    pub(crate) fn of_job(error: JobError) -> Self {
+        match error {
+            JobError::Slow(_) | JobError::Large(_) => Self::Costly(error),
+            error => Self::Job(error),
+        }
+    }
 }
 
 /// Compiles `component` in a child of `program` (our own binary), which runs [`compile_in_child`] when its
@@ -41,10 +53,7 @@ pub fn compile(component: &[u8], program: &Path, task: &str) -> Result<Vec<u8>, 
         wall_ms_max: WALL_MS_MAX,
         output_bytes_max: CODE_BYTES_MAX,
     };
-    let finished = job.run().map_err(|error| match error {
-        JobError::Slow(_) | JobError::Large(_) => CodeError::Costly(error),
-        error => CodeError::Job(error),
-    })?;
+    let finished = job.run().map_err(CodeError::of_job)?;
     if finished.success {
         return Ok(finished.output);
     }

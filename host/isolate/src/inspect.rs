@@ -1,17 +1,58 @@
 //! Looking at a component without running it.
 
 use certosa_model::Digest;
+use certosa_syscall::guest::EXPORTS;
 use serde::Serialize;
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{
+    ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind, ComponentType, ComponentTypeRef, Encoding,
+    InstanceTypeDeclaration, Parser, Payload, TypeBounds,
+};
+
+use crate::typed;
 
 /// What a component says of itself.
 #[derive(Debug, Clone, Serialize)]
 pub struct Shape {
     pub digest: Digest,
     pub bytes: usize,
-    /// Interfaces and functions that it wants from outside, in its order.
+    /// Interfaces and functions that it wants from outside, in its order. Imports that only give types a name
+    /// want nothing and are left out.
     pub imports: Vec<String>,
     pub exports: Vec<String>,
+}
+
+/// How a component offers what it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// By the interfaces of `certosa:tools`.
+    World,
+    /// By functions of its own.
+    Typed,
+    /// Not at all.
+    Nothing,
+}
+
+/// The package of the interfaces that the house itself asks; functions of it are never tools.
+const OUR_PACKAGE: &str = "certosa:tools/";
+
+impl Shape {
+    pub fn form(&self) -> Form {
+        if self.exports.iter().any(|export| EXPORTS.contains(&export.as_str())) {
+            Form::World
+        } else if self.exports.iter().any(|export| export.starts_with(OUR_PACKAGE)) {
+            // Made for another version of our world.
+            Form::Nothing
+        } else if self.exports.iter().any(|export| !is_ours_or_wasi(export)) {
+            Form::Typed
+        } else {
+            Form::Nothing
+        }
+    }
+}
+
+/// Whether an exported interface is one that a system calls: no tools.
+pub(crate) fn is_ours_or_wasi(export: &str) -> bool {
+    export.starts_with(OUR_PACKAGE) || export.starts_with("wasi:")
 }
 
 /// Why some bytes are no component.
@@ -36,20 +77,36 @@ pub fn check_shape(bytes: &[u8]) -> Result<Shape, ShapeError> {
         return Err(ShapeError::NotWasm);
     }
     let mut shape = Shape { digest: Digest::of(bytes), bytes: bytes.len(), imports: Vec::new(), exports: Vec::new() };
+    let mut types = Types::default();
     let mut depth = 0usize;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(broken)? {
             Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => return Err(ShapeError::CoreModule),
             Payload::Version { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentTypeSection(section) if depth == 1 => {
+                for ty in section {
+                    types.defined(&ty.map_err(broken)?);
+                }
+            }
+            Payload::ComponentAliasSection(section) if depth == 1 => {
+                for alias in section {
+                    types.aliased(&alias.map_err(broken)?);
+                }
+            }
             Payload::ComponentImportSection(section) if depth == 1 => {
                 for import in section {
-                    shape.imports.push(import.map_err(broken)?.name.name.to_owned());
+                    let import = import.map_err(broken)?;
+                    if types.imported(import.ty) {
+                        shape.imports.push(import.name.name.to_owned());
+                    }
                 }
             }
             Payload::ComponentExportSection(section) if depth == 1 => {
                 for export in section {
-                    shape.exports.push(export.map_err(broken)?.name.name.to_owned());
+                    let export = export.map_err(broken)?;
+                    types.exported(export.kind);
+                    shape.exports.push(export.name.name.to_owned());
                 }
             }
             _ => {}
@@ -58,9 +115,57 @@ pub fn check_shape(bytes: &[u8]) -> Result<Shape, ShapeError> {
     Ok(shape)
 }
 
+/// The types of a component, in the order of its index space: which of them are instances that have nothing
+/// but names of types.
+#[derive(Default)]
+struct Types(Vec<bool>);
+
+impl Types {
+    fn defined(&mut self, ty: &ComponentType<'_>) {
+        let only_types = |declaration: &InstanceTypeDeclaration<'_>| match declaration {
+            InstanceTypeDeclaration::Export { ty, .. } => matches!(ty, ComponentTypeRef::Type(TypeBounds::Eq(_))),
+            _ => true,
+        };
+        let exports =
+            |declaration: &InstanceTypeDeclaration<'_>| matches!(declaration, InstanceTypeDeclaration::Export { .. });
+        self.0.push(match ty {
+            ComponentType::Instance(parts) => parts.iter().any(exports) && parts.iter().all(only_types),
+            _ => false,
+        });
+    }
+
+    fn aliased(&mut self, alias: &ComponentAlias<'_>) {
+        let is_type = match alias {
+            ComponentAlias::InstanceExport { kind, .. } => *kind == ComponentExternalKind::Type,
+            ComponentAlias::Outer { kind, .. } => *kind == ComponentOuterAliasKind::Type,
+            ComponentAlias::CoreInstanceExport { .. } => false,
+        };
+        self.0.extend(is_type.then_some(false));
+    }
+
+    fn exported(&mut self, kind: ComponentExternalKind) {
+        self.0.extend((kind == ComponentExternalKind::Type).then_some(false));
+    }
+
+    /// Whether an import wants something from outside.
+    fn imported(&mut self, import: ComponentTypeRef) -> bool {
+        match import {
+            ComponentTypeRef::Type(bounds) => {
+                self.0.push(false);
+                !matches!(bounds, TypeBounds::Eq(_))
+            }
+            ComponentTypeRef::Instance(index) => {
+                let index = usize::try_from(index).ok();
+                !index.and_then(|index| self.0.get(index)).copied().unwrap_or(false)
+            }
+            _ => true,
+        }
+    }
+}
+
 /// The component's world as WIT text.
 pub fn wit(bytes: &[u8]) -> Result<String, String> {
-    let decoded = wit_component::decode(bytes).map_err(|error| format!("{error:#}"))?;
+    let decoded = typed::decode(bytes)?;
     let mut printer = wit_component::WitPrinter::default();
     let others: Vec<_> =
         decoded.resolve().packages.iter().map(|(id, _)| id).filter(|id| *id != decoded.package()).collect();

@@ -4,6 +4,9 @@
 //! component ─ check_shape ─ compile (child process) ─→ code ─ Machine::image ─→ Image
 //! Image + Permit + Task ─ Machine::call ─→ one cell: store, instance, limits ─→ End
 //! ```
+//!
+//! A component that does not speak our world is described first (`typed.rs`); its image knows which function
+//! each of its tools is.
 
 mod cell;
 mod compile;
@@ -11,9 +14,11 @@ mod inspect;
 mod machine;
 mod pool;
 mod ticker;
+mod typed;
 
 pub use cell::{CellError, End};
 pub use compile::{COMPONENT_BYTES_MAX, CodeError, code_digest, compile, compile_in_child};
-pub use inspect::{Shape, ShapeError, check_shape, wit};
+pub use inspect::{Form, Shape, ShapeError, check_shape, wit};
 pub use machine::{Image, ImageError, Machine, Warm};
 pub use pool::{PoolError, PoolFacts};
+pub use typed::{Description, Function, Skipped, describe, describe_in_child};

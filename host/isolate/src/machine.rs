@@ -1,13 +1,14 @@
-use certosa_model::{CellLimits, Limit};
+use certosa_model::{CellLimits, Limit, Usage};
 use certosa_policy::Permit;
-use certosa_syscall::guest::{Linked, Offer, Outcome, Task};
+use certosa_syscall::guest::{Linked, Offer, Outcome, Refusal, Task};
 use certosa_syscall::{Cell, Hearing};
-use wasmtime::Store;
-use wasmtime::component::{Component, Instance, Linker};
+use wasmtime::component::{Component, Instance, InstancePre, Linker};
+use wasmtime::{Engine, Store};
 
 use crate::cell::{self, CellError, End};
 use crate::pool::{self, PoolError, PoolFacts};
 use crate::ticker::Ticker;
+use crate::typed::{Description, Skipped, Typed};
 
 /// Where cells run. There is one in a house.
 pub struct Machine {
@@ -24,7 +25,14 @@ struct Wing {
 
 /// A component that is loaded and linked: all that is left to do for a cell is to instantiate it.
 pub struct Image {
-    bundle: Linked,
+    bundle: Bundle,
+}
+
+enum Bundle {
+    /// It speaks our world.
+    Linked(Linked),
+    /// Its functions are its tools.
+    Typed(Typed),
 }
 
 /// A cell that outlives its calls. It is dropped when one of them ends with anything but a result.
@@ -73,6 +81,25 @@ impl Machine {
     ///
     /// `code` has to come from the compiler of this program, directly or through the authenticated cache.
     pub fn image(&self, code: &[u8], limits: &CellLimits) -> Result<Image, ImageError> {
+        let linked = self.link(code, limits)?.and_then(Linked::new);
+        let bundle = linked.map_err(|error| ImageError::World(format!("{error:#}")))?;
+        Ok(Image { bundle: Bundle::Linked(bundle) })
+    }
+
+    /// The same for a component that has no more than its functions. Their names as tools are at most
+    /// `name_bytes_max` long.
+    pub fn typed_image(
+        &self,
+        code: &[u8],
+        limits: &CellLimits,
+        description: &Description,
+        name_bytes_max: usize,
+    ) -> Result<Image, ImageError> {
+        let linked = self.link(code, limits)?.map_err(|error| ImageError::World(format!("{error:#}")))?;
+        Ok(Image { bundle: Bundle::Typed(Typed::new(linked, description, name_bytes_max)) })
+    }
+
+    fn link(&self, code: &[u8], limits: &CellLimits) -> Result<wasmtime::Result<InstancePre<Cell>>, ImageError> {
         let wing = self.wings.iter().find(|wing| wing.stack_bytes_max == limits.stack_bytes_max);
         let Some(Wing { linker, .. }) = wing else {
             return Err(ImageError::World("this machine was set up for other limits".to_owned()));
@@ -88,16 +115,21 @@ impl Machine {
             )),
             why => ImageError::Code(why),
         })?;
-        let linked = linker.instantiate_pre(&component).and_then(Linked::new);
-        let bundle = linked.map_err(|error| ImageError::World(format!("{error:#}")))?;
-        Ok(Image { bundle })
+        Ok(linker.instantiate_pre(&component))
     }
 
-    /// Asks a bundle for what it offers, in a cell of its own and without any caller.
+    /// Asks a bundle for what it offers, in a cell of its own and without any caller. What a typed one offers
+    /// is known without a cell.
     pub async fn list(&self, image: &Image, limits: &CellLimits) -> End<Offer> {
+        let linked = match &image.bundle {
+            Bundle::Linked(linked) => linked,
+            Bundle::Typed(typed) => {
+                return End { usage: Usage::default(), changes: Vec::new(), result: Ok(typed.offer()) };
+            }
+        };
         let _ticking = self.ticker.run();
         let mut store = image.store(limits, Hearing::default());
-        cell::run(&mut store, async |store| image.bundle.list(store).await).await
+        cell::run(&mut store, async |store| linked.list(store).await).await
     }
 
     /// Does one task in a cell of its own. The permit is the proof that it may run.
@@ -112,8 +144,8 @@ impl Machine {
         let _ticking = self.ticker.run();
         let mut store = image.store(limits, hearing);
         let work = async |store: &mut Store<Cell>| {
-            let instance = image.bundle.instantiate(store).await?;
-            image.bundle.run(store, &instance, task).await
+            let instance = image.instantiate(store).await?;
+            image.run(store, &instance, task).await
         };
         sized(cell::run(&mut store, work).await, limits)
     }
@@ -141,10 +173,10 @@ impl Machine {
         let work = async |store: &mut Store<Cell>| {
             let instance = match known {
                 Some(instance) => instance,
-                None => image.bundle.instantiate(store).await?,
+                None => image.instantiate(store).await?,
             };
             made = Some(instance);
-            image.bundle.run(store, &instance, task).await
+            image.run(store, &instance, task).await
         };
         let end = sized(cell::run(&mut store, work).await, limits);
         let is_good = matches!(&end.result, Ok(_) | Err(CellError::Refused(_)));
@@ -153,8 +185,42 @@ impl Machine {
 }
 
 impl Image {
+    /// The exports of a typed component that are no tools.
+    pub fn skipped(&self) -> &[Skipped] {
+        match &self.bundle {
+            Bundle::Linked(_) => &[],
+            Bundle::Typed(typed) => typed.skipped(),
+        }
+    }
+
+    fn engine(&self) -> &Engine {
+        match &self.bundle {
+            Bundle::Linked(linked) => linked.engine(),
+            Bundle::Typed(typed) => typed.engine(),
+        }
+    }
+
     fn store(&self, limits: &CellLimits, hearing: Hearing) -> Store<Cell> {
-        cell::store(self.bundle.engine(), limits, hearing)
+        cell::store(self.engine(), limits, hearing)
+    }
+
+    async fn instantiate(&self, store: &mut Store<Cell>) -> wasmtime::Result<Instance> {
+        match &self.bundle {
+            Bundle::Linked(linked) => linked.instantiate(store).await,
+            Bundle::Typed(typed) => typed.instantiate(store).await,
+        }
+    }
+
+    async fn run(
+        &self,
+        store: &mut Store<Cell>,
+        instance: &Instance,
+        task: &Task,
+    ) -> wasmtime::Result<Result<Outcome, Refusal>> {
+        match &self.bundle {
+            Bundle::Linked(linked) => linked.run(store, instance, task).await,
+            Bundle::Typed(typed) => typed.run(store, instance, task).await,
+        }
     }
 }
 

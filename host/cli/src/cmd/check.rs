@@ -8,7 +8,8 @@ use crate::{opening, output};
 ///
 /// It goes as far as starting would: components are read, compiled (out of process) and asked for what they
 /// offer. Nothing listens and no tool runs. It is stricter than starting: a bundle that cannot say what it
-/// offers, or whose names are hidden by another's, is a mistake here and a warning there.
+/// offers, or whose names are hidden by another's, is a mistake here and a warning there. Functions that cannot
+/// be tools are a warning in both.
 #[derive(Debug, clap::Args)]
 pub struct Check {
     #[command(flatten)]
@@ -23,8 +24,12 @@ pub fn run(args: &Check, format: Output) -> anyhow::Result<Exit> {
     }
     let facts = house.facts();
     match format {
-        Output::Json => output::say(&serde_json::json!({ "ok": true, "house": facts }).to_string()),
+        Output::Json => {
+            let found = serde_json::json!({ "ok": true, "house": facts, "notes": house.notes() });
+            output::say(&found.to_string());
+        }
         Output::Text => {
+            house.notes().iter().for_each(output::warn);
             let manifest = args.house.manifest.display();
             let offered = format!("{} tools, {} prompts, {} resources", facts.tools, facts.prompts, facts.resources);
             output::say(&format!("{manifest} is right: {} bundles, {offered}", facts.bundles));

@@ -3,8 +3,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use certosa_house::Offer;
-use certosa_isolate::{CodeError, Machine, Shape, check_shape, compile, wit};
-use certosa_model::CellLimits;
+use certosa_isolate::{CodeError, Description, Form, Machine, Shape, Skipped, check_shape, compile, describe, wit};
+use certosa_model::{CellLimits, TOOL_NAME_BYTES_MAX};
 
 use crate::args::Output;
 use crate::exit::Exit;
@@ -12,7 +12,8 @@ use crate::{opening, output};
 
 /// Looks at a component before it is trusted with anything: digest, imports, exports, tools.
 ///
-/// Listing the tools runs the component's `list-tools` in a cell with tight limits; nothing else of it runs.
+/// Listing the tools runs the component's `list-tools` in a cell with tight limits; nothing else of it runs, and
+/// of a component whose functions are its tools nothing at all.
 #[derive(Debug, clap::Args)]
 pub struct Inspect {
     /// The component.
@@ -53,42 +54,82 @@ pub fn run(args: &Inspect, format: Output) -> anyhow::Result<Exit> {
             Err(why) => unusable(&why, format),
         });
     }
-    let offer = offer(&bytes, &shape)?;
+    let found = offer(&bytes, &shape)?;
     match format {
-        Output::Text => describe(&shape, &offer),
+        Output::Text => describe_all(&shape, &found),
         Output::Json => {
-            let (offer, why) = (offer.as_ref().ok(), offer.as_ref().err());
             let not_granted: Vec<_> = not_granted(&shape).collect();
+            let (offer, why) = (found.offer.as_ref().ok(), found.offer.as_ref().err());
             let found = serde_json::json!({
-                "component": shape, "notGranted": not_granted, "offer": offer, "unusable": why,
+                "component": shape, "notGranted": not_granted, "offer": offer, "skipped": found.skipped, "unusable": why,
             });
             output::say(&found.to_string());
         }
     }
-    Ok(if offer.is_ok() { Exit::Done } else { Exit::Wrong })
+    Ok(if found.offer.is_ok() { Exit::Done } else { Exit::Wrong })
 }
 
-/// What the component offers, or why a house could not use it.
-fn offer(bytes: &[u8], shape: &Shape) -> anyhow::Result<Result<Offer, String>> {
+struct Found {
+    /// What the component offers, or why a house could not use it.
+    offer: Result<Offer, String>,
+    /// Exports that are no tools.
+    skipped: Vec<Skipped>,
+}
+
+impl Found {
+    fn unusable(why: impl ToString) -> Self {
+        Self { offer: Err(why.to_string()), skipped: Vec::new() }
+    }
+}
+
+fn offer(bytes: &[u8], shape: &Shape) -> anyhow::Result<Found> {
     if let Some(import) = not_granted(shape).next() {
-        return Ok(Err(format!("it imports {import}, which no manifest can grant yet")));
+        return Ok(Found::unusable(format!("it imports {import}, which no manifest can grant yet")));
     }
     let compilers = opening::compilers()?;
-    let code = match compile(bytes, &compilers.program, compilers.task) {
+    let code = match usable(compile(bytes, &compilers.program, compilers.task))? {
         Ok(code) => code,
-        Err(error @ CodeError::Job(_)) => return Err(error.into()),
-        Err(error) => return Ok(Err(error.to_string())),
+        Err(why) => return Ok(Found::unusable(why)),
     };
+    let described = match shape.form() {
+        Form::Nothing => return Ok(Found::unusable("none of its exports is for a house")),
+        Form::World => None,
+        Form::Typed => match usable(describe(bytes, &compilers.program, compilers.describe_task))? {
+            Ok(described) => Some(described),
+            Err(why) => return Ok(Found::unusable(why)),
+        },
+    };
+    listed(&code, described)
+}
+
+/// What a component says that it offers, or what was found in it.
+fn listed(code: &[u8], described: Option<Description>) -> anyhow::Result<Found> {
     let machine = Machine::new(1, [&CELL])?;
-    let image = match machine.image(&code, &CELL) {
+    let image = match &described {
+        None => machine.image(code, &CELL),
+        Some(described) => machine.typed_image(code, &CELL, described, TOOL_NAME_BYTES_MAX),
+    };
+    let image = match image {
         Ok(image) => image,
-        Err(error) => return Ok(Err(error.to_string())),
+        Err(error) => return Ok(Found::unusable(error)),
     };
     let listed = opening::runtime()?.block_on(machine.list(&image, &CELL));
-    Ok(match listed.result {
+    let offer = match listed.result {
+        Ok(listed) if described.is_some() && listed.tools.is_empty() => {
+            Err("none of its exports can be a tool".to_owned())
+        }
         Ok(listed) => Offer::check(listed).map_err(|wrong| wrong.join("; ")),
         Err(error) => Err(format!("listing what it offers failed: {error:?}")),
-    })
+    };
+    Ok(Found { offer, skipped: image.skipped().to_vec() })
+}
+
+/// Tells what is wrong with the component from what is wrong with this machine.
+fn usable<T>(made: Result<T, CodeError>) -> anyhow::Result<Result<T, String>> {
+    match made {
+        Err(error @ CodeError::Job(_)) => Err(error.into()),
+        made => Ok(made.map_err(|error| error.to_string())),
+    }
 }
 
 fn not_granted(shape: &Shape) -> impl Iterator<Item = &String> {
@@ -103,7 +144,7 @@ fn unusable(why: &str, format: Output) -> Exit {
     Exit::Wrong
 }
 
-fn describe(shape: &Shape, offer: &Result<Offer, String>) {
+fn describe_all(shape: &Shape, found: &Found) {
     output::say(&format!("digest   {}", shape.digest));
     output::say(&format!("size     {} KiB", shape.bytes.div_ceil(1024)));
     output::say("imports");
@@ -115,7 +156,7 @@ fn describe(shape: &Shape, offer: &Result<Offer, String>) {
     for export in &shape.exports {
         output::say(&format!("  {export}"));
     }
-    match offer {
+    match &found.offer {
         Err(why) => output::say(&format!("no house can use it: {why}")),
         Ok(Offer { tools, prompts, resources, templates }) => {
             let optional = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -126,6 +167,7 @@ fn describe(shape: &Shape, offer: &Result<Offer, String>) {
             list("templates", templates);
         }
     }
+    list("skipped", found.skipped.iter().map(|skipped| (skipped.export.as_str(), skipped.reason.clone())));
 }
 
 fn list<'a>(what: &str, items: impl Iterator<Item = (&'a str, String)>) {

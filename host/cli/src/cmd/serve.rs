@@ -63,7 +63,7 @@ fn announce(house: &House, server: &Server, format: Output) {
     output::say(&format!(
         "certosa {version}: {bundles} bundles, {tools} tools, {prompts} prompts, {resources} resources"
     ));
-    house.warnings().iter().for_each(|warning| output::complain(&format!("warning: {warning}")));
+    house.warnings().iter().chain(house.notes()).for_each(output::warn);
     for url in &urls {
         output::say(&format!("  answering  {url}"));
     }

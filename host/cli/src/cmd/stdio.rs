@@ -56,7 +56,7 @@ pub fn run(args: &Stdio) -> anyhow::Result<Exit> {
             return bridge::run(url.clone(), args.ca.as_deref()).await;
         }
         let house = Arc::new(opening::open(opening::check(&args.house)?).await?);
-        house.warnings().iter().for_each(|warning| crate::output::complain(&format!("warning: {warning}")));
+        house.warnings().iter().chain(house.notes()).for_each(crate::output::warn);
         let traces = crate::telemetry::start(&house)?;
         let client = Client::new(Arc::clone(&house), &args.who)?;
         let following = tokio::spawn(Arc::clone(&client.face).follow());

@@ -1,0 +1,185 @@
+//! Describing what a component exports, out of process: the parent's half and the child's. Types can be built
+//! so that looking at them takes long, or much memory; that is the component's fault and stays in the child.
+
+use std::collections::HashMap;
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+
+use certosa_confine::{Cage, Job};
+use wit_component::{DecodedWasm, WitPrinter};
+use wit_parser::{Function as WitFunction, FunctionKind, InterfaceId, Resolve, Type, World, WorldItem, WorldKey};
+
+use super::schema::Schemas;
+use super::{Description, Function, Skipped, docs};
+use crate::compile::{COMPONENT_BYTES_MAX, CodeError};
+use crate::inspect::is_ours_or_wasi;
+
+const WALL_MS_MAX: u64 = 60_000;
+const CPU_S_MAX: u64 = 20;
+const MEMORY_BYTES_MAX: u64 = 1 << 30;
+const OUTPUT_BYTES_MAX: u64 = 32 << 20;
+
+/// As many tools as the house takes from any bundle.
+const FUNCTIONS_MAX: usize = 1_000;
+/// Texts of all functions together.
+const TEXT_BYTES_MAX: usize = 4 << 20;
+/// Of one description.
+const DOCS_BYTES_MAX: usize = 16 << 10;
+const SKIPPED_MAX: usize = 100;
+const NAME_CHARS_MAX: usize = 200;
+
+/// Describes `component` in a child of `program` (our own binary), which runs [`describe_in_child`] when its
+/// only argument is `task`.
+pub fn describe(component: &[u8], program: &Path, task: &str) -> Result<Description, CodeError> {
+    let job = Job {
+        program,
+        args: vec![task.into()],
+        env: Vec::new(),
+        input: component,
+        wall_ms_max: WALL_MS_MAX,
+        output_bytes_max: OUTPUT_BYTES_MAX,
+    };
+    let finished = job.run().map_err(CodeError::of_job)?;
+    if !finished.success {
+        let said = finished.errors.trim();
+        let gave_up = || format!("their reader gave up ({})", finished.status);
+        return Err(CodeError::Exports(if said.is_empty() { gave_up() } else { said.to_owned() }));
+    }
+    serde_json::from_slice(&finished.output)
+        .map_err(|error| CodeError::Exports(format!("their reader said something else: {error}")))
+}
+
+/// The child's half: a component on standard input, its description on standard output.
+pub fn describe_in_child() -> io::Result<()> {
+    Cage { folder: None, memory_bytes_max: MEMORY_BYTES_MAX, cpu_s_max: CPU_S_MAX }.enter()?;
+    let mut component = Vec::new();
+    io::stdin().take(COMPONENT_BYTES_MAX + 1).read_to_end(&mut component)?;
+    // A panic is said in one line, as every other reason is.
+    std::panic::set_hook(Box::new(|_| {}));
+    let read = std::panic::catch_unwind(|| of_component(&component));
+    let described = read.map_err(|_| io::Error::other("their reader broke off"))?.map_err(io::Error::other)?;
+    io::stdout().write_all(&serde_json::to_vec(&described)?)
+}
+
+fn of_component(component: &[u8]) -> Result<Description, String> {
+    match docs::decode(component)? {
+        DecodedWasm::WitPackage(..) => Err("it holds types alone, no code".to_owned()),
+        DecodedWasm::Component(resolve, world) => match resolve.worlds.get(world) {
+            Some(world) => Ok(of_world(&resolve, world)),
+            None => Err("it has no world".to_owned()),
+        },
+    }
+}
+
+fn of_world(resolve: &Resolve, world: &World) -> Description {
+    let names = interface_names(resolve, world);
+    let mut describer =
+        Describer { resolve, schemas: Schemas::new(resolve, names), bytes: 0, description: Description::default() };
+    for (key, item) in &world.exports {
+        let name = resolve.name_world_key(key);
+        match item {
+            WorldItem::Function(function) => describer.function(None, function),
+            WorldItem::Interface { .. } if is_ours_or_wasi(&name) => {
+                describer.skip(name, "it is an interface of the system, not of a tool".to_owned());
+            }
+            WorldItem::Interface { id, .. } => {
+                let functions = resolve.interfaces.get(*id).map(|interface| &interface.functions);
+                functions.into_iter().flatten().for_each(|(_, function)| describer.function(Some(&name), function));
+            }
+            WorldItem::Type { .. } => {}
+        }
+    }
+    describer.description
+}
+
+/// Interfaces that are written inside of the world are called as their exports are.
+fn interface_names(resolve: &Resolve, world: &World) -> HashMap<InterfaceId, String> {
+    let exports = world.imports.iter().chain(&world.exports);
+    let name = |(key, item): (&WorldKey, &WorldItem)| match item {
+        WorldItem::Interface { id, .. } => Some((*id, resolve.name_world_key(key))),
+        _ => None,
+    };
+    exports.filter_map(name).collect()
+}
+
+struct Describer<'r> {
+    resolve: &'r Resolve,
+    schemas: Schemas<'r>,
+    /// All texts so far.
+    bytes: usize,
+    description: Description,
+}
+
+impl Describer<'_> {
+    fn function(&mut self, interface: Option<&str>, function: &WitFunction) {
+        match self.described(interface, function) {
+            Ok(described) => self.description.functions.push(described),
+            Err(reason) => {
+                let export = interface.map(|interface| format!("{interface}#{}", function.name));
+                self.skip(export.unwrap_or_else(|| function.name.clone()), reason);
+            }
+        }
+    }
+
+    fn skip(&mut self, export: String, reason: String) {
+        let skipped = &mut self.description.skipped;
+        if skipped.len() < SKIPPED_MAX {
+            skipped.push(Skipped { export: export.chars().take(NAME_CHARS_MAX).collect(), reason });
+        } else {
+            self.description.skipped_besides += 1;
+        }
+    }
+
+    /// What there is to say about a function, or why it cannot be a tool.
+    fn described(&mut self, interface: Option<&str>, function: &WitFunction) -> Result<Function, String> {
+        match function.kind {
+            FunctionKind::Freestanding => {}
+            FunctionKind::AsyncFreestanding => return Err("it is async".to_owned()),
+            _ => return Err("it belongs to a resource, which has no form in JSON".to_owned()),
+        }
+        if self.description.functions.len() >= FUNCTIONS_MAX {
+            return Err(format!("there are more than {FUNCTIONS_MAX} functions"));
+        }
+        let input_schema = self.schemas.input(function)?;
+        let output_schema = self.schemas.output(function)?;
+        let docs = function.docs.contents.as_deref().map(str::trim).filter(|docs| !docs.is_empty());
+        let description = match docs {
+            Some(docs) => docs.to_owned(),
+            // After the schemas, whose size bounds this text as well.
+            None => self.signature(function)?,
+        };
+        let description = shorten(description);
+        let more = [Some(&input_schema), output_schema.as_ref(), Some(&description)];
+        let bytes = more.into_iter().flatten().map(String::len).sum::<usize>() + function.name.len();
+        if self.bytes + bytes > TEXT_BYTES_MAX {
+            return Err(format!("the schemas of all functions are longer than {} MiB", TEXT_BYTES_MAX >> 20));
+        }
+        self.bytes += bytes;
+        let (interface, name) = (interface.map(str::to_owned), function.name.clone());
+        Ok(Function { interface, name, description, input_schema, output_schema })
+    }
+
+    /// A function as WIT writes it: `add: func(a: u32, b: u32) -> u32`.
+    fn signature(&self, function: &WitFunction) -> Result<String, String> {
+        let parameter = |param: &wit_parser::Param| self.type_name(&param.ty).map(|ty| format!("{}: {ty}", param.name));
+        let parameters = function.params.iter().map(parameter).collect::<Result<Vec<_>, _>>()?.join(", ");
+        let result = function.result.as_ref().map(|ty| self.type_name(ty)).transpose()?;
+        let result = result.map(|ty| format!(" -> {ty}")).unwrap_or_default();
+        Ok(format!("{}: func({parameters}){result}", function.name))
+    }
+
+    fn type_name(&self, ty: &Type) -> Result<String, String> {
+        let mut printer = WitPrinter::default();
+        printer.print_type_name(self.resolve, ty).map_err(|error| format!("{error:#}"))?;
+        Ok(printer.output.to_string())
+    }
+}
+
+fn shorten(mut text: String) -> String {
+    if text.len() > DOCS_BYTES_MAX {
+        let end = text.floor_char_boundary(DOCS_BYTES_MAX - '…'.len_utf8());
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
