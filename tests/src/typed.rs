@@ -34,10 +34,14 @@ pub fn component(wit: &str, wat: &str) -> Vec<u8> {
     encoder.encode().unwrap_or_else(|error| panic!("{error:#}\n{wit}\n{wat}"))
 }
 
-/// A core module with a memory, an allocator that never frees, and these fields.
 pub fn module(fields: &str) -> String {
+    format!("(module {})", core(fields))
+}
+
+/// The fields of a core module: a memory, an allocator that never frees, and these.
+pub fn core(fields: &str) -> String {
     format!(
-        r#"(module
+        r#"
             (memory (export "memory") 4)
             (global $next (mut i32) (i32.const 65536))
             (func (export "cabi_realloc") (param $old i32) (param $size i32) (param $align i32) (param $new i32)
@@ -53,7 +57,7 @@ pub fn module(fields: &str) -> String {
                     unreachable))
                 (memory.copy (local.get $at) (local.get $old) (local.get $size))
                 (local.get $at))
-            {fields})"#
+            {fields}"#
     )
 }
 
@@ -97,14 +101,14 @@ impl Bench {
         std::fs::write(folder.path().join("manifest.capnp"), text).unwrap();
         let sources = Sources::read(&folder.path().join("manifest.capnp")).unwrap();
         let plan = Plan::of(&sources.compile(&program(), "internal-compile-manifest").unwrap()).unwrap();
-        let machine = Machine::new(&plan.limits, 64 << 20).unwrap();
+        let machine = Machine::new(16, [&plan.bundles[0].limits]).unwrap();
         Self { machine, plan, runtime: Builder::new_current_thread().enable_all().build().unwrap(), _folder: folder }
     }
 
     pub fn load(&self, component: &[u8]) -> Loaded<'_> {
         let code = compile(component, &program(), "internal-compile-component").unwrap();
         let described = describe(component, &program(), "internal-describe-component").unwrap();
-        let image = self.machine.typed_image(&code, &described, 60).unwrap();
+        let image = self.machine.typed_image(&code, &self.plan.bundles[0].limits, &described, 60).unwrap();
         Loaded { bench: self, image, described }
     }
 }

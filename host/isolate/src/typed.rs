@@ -69,10 +69,10 @@ struct Export {
     result: Option<Type>,
 }
 
-/// A byte of a list is a `Val` of this size in the host.
-const VAL_BYTES: usize = size_of::<Val>();
-/// The shortest items of a list, such as `7,`, take two bytes in each of the two texts of a result.
-const ITEM_BYTES: usize = 4;
+/// What a result may take in the host while it is lifted, for each byte of its JSON. Nothing is as much larger
+/// than its JSON as a list of bytes: three of them are eight characters of base64 in the two texts of a result,
+/// and three `Val`s.
+const HOST_BYTES_EACH: usize = size_of::<Val>() * 3 / 8;
 
 /// What a model reads where a function returns nothing.
 const DONE: &str = "done";
@@ -156,8 +156,8 @@ impl Typed {
             Err(why) => return Ok(Err(Refusal::InvalidArguments(why))),
         };
         let output_bytes_max = store.data().meter.limits().output_bytes_max;
-        // Values are larger in the host than in JSON, and the fuel counts what they take in the host.
-        let fuel = output_bytes_max.saturating_mul(VAL_BYTES / ITEM_BYTES);
+        // The fuel counts what values take in the host.
+        let fuel = output_bytes_max.saturating_mul(HOST_BYTES_EACH);
         store.set_hostcall_fuel(fuel.saturating_add(LIFT_SLACK_BYTES));
         let missing = || wasmtime::Error::msg("the function is not there");
         let function = instance.get_func(&mut *store, export.index).ok_or_else(missing)?;

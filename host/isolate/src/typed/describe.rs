@@ -26,7 +26,7 @@ const TEXT_BYTES_MAX: usize = 4 << 20;
 /// Of one description.
 const DOCS_BYTES_MAX: usize = 16 << 10;
 const SKIPPED_MAX: usize = 100;
-const NAME_CHARS_MAX: usize = 200;
+const SKIPPED_CHARS_MAX: usize = 300;
 
 /// Describes `component` in a child of `program` (our own binary), which runs [`describe_in_child`] when its
 /// only argument is `task`.
@@ -124,7 +124,8 @@ impl Describer<'_> {
     fn skip(&mut self, export: String, reason: String) {
         let skipped = &mut self.description.skipped;
         if skipped.len() < SKIPPED_MAX {
-            skipped.push(Skipped { export: export.chars().take(NAME_CHARS_MAX).collect(), reason });
+            let cut = |text: String| text.chars().take(SKIPPED_CHARS_MAX).collect();
+            skipped.push(Skipped { export: cut(export), reason: cut(reason) });
         } else {
             self.description.skipped_besides += 1;
         }
@@ -149,8 +150,9 @@ impl Describer<'_> {
             None => self.signature(function)?,
         };
         let description = shorten(description);
-        let more = [Some(&input_schema), output_schema.as_ref(), Some(&description)];
-        let bytes = more.into_iter().flatten().map(String::len).sum::<usize>() + function.name.len();
+        let texts = [input_schema.as_str(), output_schema.as_deref().unwrap_or_default(), &description];
+        let names = [interface.unwrap_or_default(), &function.name];
+        let bytes = texts.into_iter().chain(names).map(str::len).sum::<usize>();
         if self.bytes + bytes > TEXT_BYTES_MAX {
             return Err(format!("the schemas of all functions are longer than {} MiB", TEXT_BYTES_MAX >> 20));
         }

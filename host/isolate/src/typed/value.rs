@@ -10,8 +10,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value};
 use wasmtime::component::{Type, Val};
 
-/// Beyond this a float may stand for an integer that nobody wrote.
-const EXACT_FLOAT_MAX: f64 = 9_007_199_254_740_992.0;
+/// Beyond this a float may stand for an integer that nobody wrote: 2^53 - 1.
+const EXACT_FLOAT_MAX: f64 = 9_007_199_254_740_991.0;
 
 /// Why a value is none of its type, and where.
 #[derive(Debug)]
@@ -119,7 +119,9 @@ fn integer<T: TryFrom<i128>>(value: &Value) -> Read<T> {
     match exact.map(T::try_from) {
         Some(Ok(integer)) => Ok(integer),
         Some(Err(_)) => misfit("the integer is out of range"),
-        None if value.is_number() => misfit("an integer is expected; one beyond 2^53 is written with digits alone"),
+        None if value.is_number() => {
+            misfit("an integer is expected; one of 2^53 and more is written with digits alone")
+        }
         None => misfit("an integer is expected"),
     }
 }
