@@ -228,16 +228,16 @@ fn c(source: &Path, folder: &Path) -> Done {
     let installed = Command::new(&wit_bindgen).arg("--version").output();
     if !installed.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(WIT_BINDGEN)) {
         step("installing wit-bindgen");
-        let install = ["install", "wit-bindgen-cli", "--locked", "--no-default-features", "--features", "c", "--quiet"];
+        let install = ["install", "wit-bindgen-cli", "--locked", "--debug", "--no-default-features", "--features", "c"];
         let mut cargo = cargo();
-        cargo.args(install).args(["--version", WIT_BINDGEN, "--root"]).arg(folder);
+        cargo.args(install).args(["--quiet", "--version", WIT_BINDGEN, "--root"]).arg(folder);
         run(cargo.env_remove("CARGO_TARGET_DIR"))?;
     }
 
     step("building the bundle in C");
     let work = folder.join("c");
     make_folder(&work)?;
-    run(Command::new(wit_bindgen).args(["c", "--out-dir"]).arg(&work).arg(source.join("wit")).stdout(Stdio::null()))?;
+    run(Command::new(wit_bindgen).args(["c", "--out-dir"]).arg(&work).arg(source.join("wit")))?;
     // Unless told otherwise Zig sets 16 MiB aside for the stack in memory.
     let zig = ["-m", "ziglang", "cc", "--target=wasm32-wasi", "-mexec-model=reactor", "-Wl,-z,stack-size=65536", "-Os"];
     run(Command::new(folder.join("venv/bin/python"))
