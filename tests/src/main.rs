@@ -16,6 +16,7 @@ mod cli;
 mod clients;
 mod components;
 mod demo;
+mod foreign;
 mod gateway;
 mod idle;
 mod manifest;

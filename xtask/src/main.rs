@@ -5,7 +5,7 @@ use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 const HELP: &str = "\
@@ -14,6 +14,7 @@ cargo xtask COMMAND
   demo     build everything and run the demo house at http://127.0.0.1:8787/mcp
   test     run every test; --strict also checks formatting, lints and dependencies
   build    build the bundles and the host
+  foreign  build the bundles in other languages
   bench    the load bench: how close the house comes to a bare HTTP server
            bench peers      install what `bench compare` compares with (the first time about 20 minutes)
            bench compare    the same call on the floor, the house and its peers; --draw draws the figure
@@ -45,6 +46,9 @@ or call a tool by hand:
 const MCP_PROXY: &str = "0.6.0";
 const WASMTIME: &str = "48.0.8";
 
+/// The version of `wit-bindgen-cli`, which makes C of WIT.
+const WIT_BINDGEN: &str = "0.63.0";
+
 type Done = Result<(), String>;
 
 fn main() -> ExitCode {
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         Some("demo") => demo(),
         Some("test") => test(strict),
         Some("build") => build(),
+        Some("foreign") => clients().and_then(|()| foreign()),
         Some("bench") => bench(&args),
         Some("help" | "--help" | "-h") | None => {
             tell(HELP.trim_end());
@@ -85,6 +90,7 @@ fn test(strict: bool) -> Done {
     }
     build()?;
     clients()?;
+    foreign()?;
     step("tests");
     run(cargo().args(["test", "--release", "--workspace"]))?;
     if strict {
@@ -137,7 +143,7 @@ fn collect_bundles() -> io::Result<()> {
 /// Installs the MCP clients and suites that the tests use, under `target/clients`.
 fn clients() -> Done {
     let (folder, sources) = (target().join("clients"), root().join("tests/clients"));
-    fs::create_dir_all(&folder).map_err(|error| format!("could not make {}: {error}", folder.display()))?;
+    make_folder(&folder)?;
     if !is_current(&sources, &folder, "package.json") {
         step("installing the TypeScript clients, the conformance suite, jco and workerd");
         install_npm(&sources, &folder)?;
@@ -175,6 +181,99 @@ fn mark(sources: &Path, folder: &Path, file: &str) -> Done {
     copied.map(|_| ()).map_err(|error| error.to_string())
 }
 
+/// Builds the bundles in other languages, with what authors in those languages use, and unpacks some that others have
+/// published; all of it under `target/foreign`.
+fn foreign() -> Done {
+    let (folder, guests) = (target().join("foreign"), root().join("guests"));
+    make_folder(&folder)?;
+    javascript(&guests.join("js"), &folder)?;
+    if !is_current(&guests, &folder, "requirements.txt") {
+        step("installing componentize-py and Zig");
+        install_pip(&guests, &folder)?;
+    }
+    python(&guests.join("python"), &folder)?;
+    c(&guests.join("c"), &folder)?;
+    published(&guests.join("published"), &folder)
+}
+
+fn javascript(source: &Path, folder: &Path) -> Done {
+    let packages = target().join("clients");
+    let inputs = [source.join("build.mjs"), source.join("scan.js"), source.join("wit/scan.wit")];
+    let made = folder.join("scan.wasm");
+    if is_newer(&made, &inputs, &packages.join("package.json.installed")) {
+        return Ok(());
+    }
+    step("building the bundle in JavaScript");
+    run(Command::new(packages.join("node_modules/.bin/node")).args(inputs).arg(made).arg(packages))
+}
+
+fn python(source: &Path, folder: &Path) -> Done {
+    let made = folder.join("figures.wasm");
+    let inputs = [source.join("figures.py"), source.join("wit/figures.wit")];
+    if is_newer(&made, &inputs, &folder.join("requirements.txt.installed")) {
+        return Ok(());
+    }
+    step("building the bundle in Python");
+    let build = ["-q", "-d", "wit", "-w", "bundle", "componentize", "figures", "-o"];
+    run(Command::new(folder.join("venv/bin/componentize-py")).args(build).arg(made).current_dir(source))
+}
+
+fn c(source: &Path, folder: &Path) -> Done {
+    let made = folder.join("bits.wasm");
+    let inputs = [source.join("bits.c"), source.join("wit/bits.wit")];
+    if is_newer(&made, &inputs, &folder.join("requirements.txt.installed")) {
+        return Ok(());
+    }
+    let wit_bindgen = folder.join("bin/wit-bindgen");
+    let installed = Command::new(&wit_bindgen).arg("--version").output();
+    if !installed.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(WIT_BINDGEN)) {
+        step("installing wit-bindgen");
+        let install = ["install", "wit-bindgen-cli", "--locked", "--debug", "--no-default-features", "--features", "c"];
+        let mut cargo = cargo();
+        cargo.args(install).args(["--quiet", "--version", WIT_BINDGEN, "--root"]).arg(folder);
+        run(cargo.env_remove("CARGO_TARGET_DIR"))?;
+    }
+
+    step("building the bundle in C");
+    let work = folder.join("c");
+    make_folder(&work)?;
+    run(Command::new(wit_bindgen).args(["c", "--out-dir"]).arg(&work).arg(source.join("wit")))?;
+    // Unless told otherwise Zig sets 16 MiB aside for the stack in memory.
+    let zig = ["-m", "ziglang", "cc", "--target=wasm32-wasi", "-mexec-model=reactor", "-Wl,-z,stack-size=65536", "-Os"];
+    run(Command::new(folder.join("venv/bin/python"))
+        .args(zig)
+        .args(["-Wall", "-Wextra", "-I.", "-o", "core.wasm", "bundle.c", "bundle_component_type.o"])
+        .arg(source.join("bits.c"))
+        .current_dir(&work))?;
+    let modules = target().join("clients/node_modules");
+    run(Command::new(modules.join(".bin/node"))
+        .arg(modules.join("@bytecodealliance/jco/dist/jco.js"))
+        .args(["new", "core.wasm", "--wasi-reactor", "-o"])
+        .arg(made)
+        .current_dir(work))
+}
+
+fn published(source: &Path, folder: &Path) -> Done {
+    let made = folder.join("published");
+    if is_newer(&made, &[source.join("Cargo.toml")], &source.join("Cargo.lock")) {
+        return Ok(());
+    }
+    step("unpacking published bundles");
+    let _not_there = fs::remove_dir_all(&made);
+    run(cargo().args(["vendor", "--quiet", "--locked"]).arg(made).current_dir(source).stdout(Stdio::null()))
+}
+
+fn make_folder(folder: &Path) -> Done {
+    fs::create_dir_all(folder).map_err(|error| format!("could not make {}: {error}", folder.display()))
+}
+
+/// Whether `made` is newer than what it was made of, and what made it.
+fn is_newer(made: &Path, of: &[PathBuf], tool: &Path) -> bool {
+    let time = |path: &Path| fs::metadata(path).and_then(|about| about.modified()).ok();
+    let mut inputs = of.iter().map(PathBuf::as_path).chain([tool]);
+    time(made).is_some_and(|made| inputs.all(|input| time(input).is_some_and(|input| input < made)))
+}
+
 fn bench(args: &[String]) -> Done {
     if args.get(1).is_some_and(|arg| arg == "peers") {
         return peers();
@@ -187,7 +286,7 @@ fn bench(args: &[String]) -> Done {
 /// Installs what the house is compared with, under `target/peers`.
 fn peers() -> Done {
     let (folder, sources) = (target().join("peers"), root().join("benches/peers"));
-    fs::create_dir_all(&folder).map_err(|error| format!("could not make {}: {error}", folder.display()))?;
+    make_folder(&folder)?;
     guest_target()?;
     step("building the component that `wasmtime serve` serves");
     let guest = ["build", "--release", "--locked", "--target", "wasm32-wasip2", "--manifest-path"];
