@@ -223,7 +223,7 @@ struct Loader<'a> {
 /// Why there is no image.
 enum Unusable {
     /// The component is at fault.
-    Component(Problem),
+    Component(Box<Problem>),
     /// This machine is.
     Machine(CodeError),
 }
@@ -241,7 +241,7 @@ impl Loader<'_> {
             Ok(image) => image,
             Err(Unusable::Machine(error)) => return Err(OpenError::Compiler(error)),
             Err(Unusable::Component(problem)) => {
-                self.problems.push(problem);
+                self.problems.push(*problem);
                 return Ok(None);
             }
         };
@@ -303,7 +303,7 @@ impl Loader<'_> {
             }
             Form::World | Form::Nothing => self.machine.image(code, &plan.limits),
         };
-        image.map_err(|error| Unusable::Component(self.misfit(path, plan, &error.to_string())))
+        image.map_err(|error| Unusable::Component(Box::new(self.misfit(path, plan, &error.to_string()))))
     }
 
     /// What a typed component exports. Its code was compiled before, so it is a valid component.
@@ -323,7 +323,7 @@ impl Loader<'_> {
         if description.functions.is_empty() {
             let problem = self.manifest.problem(path, format!("{} offers nothing", plan.name));
             let problem = problem.found(skipped(&description)).expected(usable_exports());
-            return Err(Unusable::Component(problem));
+            return Err(Unusable::Component(Box::new(problem)));
         }
         Ok(description)
     }
@@ -331,7 +331,7 @@ impl Loader<'_> {
     fn unusable(&self, path: &Path, plan: &BundlePlan, error: CodeError) -> Unusable {
         match error {
             CodeError::Job(_) => Unusable::Machine(error),
-            error => Unusable::Component(self.misfit(path, plan, &error.to_string())),
+            error => Unusable::Component(Box::new(self.misfit(path, plan, &error.to_string()))),
         }
     }
 

@@ -16,9 +16,9 @@ use std::collections::HashMap;
 use certosa_syscall::Cell;
 use certosa_syscall::guest::{Content, Hints, Offer, Outcome, Refusal, Task, Tool, ToolResult};
 use serde::{Deserialize, Serialize};
-use wasmtime::{Engine, Store};
 use wasmtime::component::types::{ComponentItem, ResultType};
 use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Type, Val};
+use wasmtime::{Engine, Store};
 
 use crate::cell::LIFT_SLACK_BYTES;
 
