@@ -340,9 +340,9 @@ impl Loader<'_> {
         if plan.lists_change {
             return load(&plan.name, self.list(plan, image).await?);
         }
-        // With other limits the bundle may not be able to say what it offers, and with a longer name of the bundle
-        // those of its functions may be shortened.
-        let limits = format!("{:?} {}", plan.limits, name_bytes_max(&plan.name));
+        // With other limits the bundle may not be able to say what it offers. What a typed one offers depends on how
+        // it is described, and on the room for its names.
+        let limits = format!("{:?} {DESCRIPTION_KIND} {}", plan.limits, name_bytes_max(&plan.name));
         let digest = Digest::of_parts([component.shape.digest.to_string().as_bytes(), limits.as_bytes()]);
         let kept = self.cache.load(LISTING_KIND, digest).and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let offer: Offer = match kept {
