@@ -37,6 +37,8 @@ fn sessions(house: &House) -> String {
 fn an_idle_session_ends_and_a_used_one_goes_on() {
     let house = house(&["probe"], "", "sessionIdleSMax = 10");
     let [idle, used, listening, working] = [(); 4].map(|()| house.session("2025-11-25"));
+    let one = json!({"uri": "probe://numbers/1"});
+    assert_eq!(house.legacy(&listening, "resources/subscribe", &one).last()["result"], json!({}));
     let mut events = Events::of_session(&house, &listening);
     let call = json!({"name": "probe_sleep", "arguments": {"ms": 13_000}});
     let start = Instant::now();
@@ -57,8 +59,8 @@ fn an_idle_session_ends_and_a_used_one_goes_on() {
         assert_eq!(ping(&house, &working), 200, "work is no idling");
     });
     assert!(start.elapsed() >= seconds(13));
-    house.call("probe_announce", json!({}));
-    assert_eq!(events.next().unwrap()["method"], "notifications/tools/list_changed");
+    house.call("probe_touch", one);
+    assert_eq!(events.next().unwrap()["method"], "notifications/resources/updated");
     assert_eq!(ping(&house, &idle), 404);
 }
 

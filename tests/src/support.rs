@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -404,7 +404,10 @@ impl Events {
 
     /// The next message, or `None` when the stream has ended.
     pub fn next(&mut self) -> Option<Value> {
+        let start = Instant::now();
         loop {
+            // What keeps a stream alive is no message.
+            assert!(start.elapsed() < TIMEOUT, "no message for {TIMEOUT:?}");
             let mut line = String::new();
             if self.reader.read_line(&mut line).unwrap() == 0 {
                 return None;

@@ -92,7 +92,8 @@ fn test(strict: bool) -> Done {
     clients()?;
     foreign()?;
     step("tests");
-    run(cargo().args(["test", "--release", "--workspace"]))?;
+    // More at once than there are cores: many of them wait for a limit of time.
+    run(cargo().args(["test", "--release", "--workspace"]).env("RUST_TEST_THREADS", "5"))?;
     if strict {
         // In the profile and with the features of the build above, so that nothing is compiled twice.
         step("lints");
