@@ -24,6 +24,10 @@ use std::process::ExitCode;
 use args::Args;
 use place::Place;
 
+/// The one that the house has, so that the floor is not lower for want of it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Done<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const HELP: &str = "\
