@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use certosa_house::{Ask, Call, Compilers, House, Way};
-use certosa_isolate::{Image, Machine, compile};
+use certosa_isolate::{Code, Image, Machine, compile};
 use certosa_manifest::{Manifest, Plan, Sources};
 use certosa_mcp::{Answer, Face, Message};
 use certosa_model::{Kind, Subject, ToolName};
@@ -42,7 +42,7 @@ fn cells(plan: &Plan, program: &Path) -> Done<()> {
     let code = compile(&component, program, "internal-compile-component")?;
     let bundle = plan.bundles.first().ok_or("no bundle")?;
     let machine = Machine::new(plan.limits.cells_max, [&bundle.limits])?;
-    let image = machine.image(&code, &bundle.limits)?;
+    let image = machine.image(Code::Bytes(&code), &bundle.limits)?;
     let caller = Caller::anonymous_loopback();
     let subject = Subject::of_item(&bundle.name, &ToolName::new("echo")?);
     let route = plan.routes.first().ok_or("no route")?;

@@ -9,7 +9,7 @@ mod wire;
 use std::path::PathBuf;
 
 use certosa_house::Schema;
-use certosa_isolate::{CellError, Description, Machine, compile, describe};
+use certosa_isolate::{CellError, Code, Description, Machine, compile, describe};
 use certosa_manifest::{Plan, Sources};
 use certosa_model::{Kind, Subject, ToolName};
 use certosa_policy::{Caller, Target, decide};
@@ -108,7 +108,7 @@ impl Bench {
     pub fn load(&self, component: &[u8]) -> Loaded<'_> {
         let code = compile(component, &program(), "internal-compile-component").unwrap();
         let described = describe(component, &program(), "internal-describe-component").unwrap();
-        let image = self.machine.typed_image(&code, &self.plan.bundles[0].limits, &described, 60).unwrap();
+        let image = self.machine.typed_image(Code::Bytes(&code), &self.plan.bundles[0].limits, &described, 60).unwrap();
         Loaded { bench: self, image, described }
     }
 }

@@ -44,7 +44,8 @@ pub(crate) struct Bundle {
     pub subject: Subject,
     pub digest: Digest,
     pub limits: CellLimits,
-    pub image: Image,
+    /// Bundles of the same component share it.
+    pub image: Arc<Image>,
     /// Cells that wait for their next call.
     pub kept: Arc<Kept>,
     pub line: Line,

@@ -1,5 +1,7 @@
 //! Building a house from a plan. Nothing is half built: either everything fits, or every misfit is reported.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
@@ -8,7 +10,8 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use certosa_isolate::{
-    self as isolate, COMPONENT_BYTES_MAX, CellError, CodeError, Description, Form, Image, Machine, PoolError, Shape,
+    self as isolate, COMPONENT_BYTES_MAX, CellError, Code, CodeError, Description, Form, Image, Machine, PoolError,
+    Shape,
 };
 use certosa_manifest::{BundlePlan, ComponentSource, Manifest, Path, Plan, Problem, Problems};
 use certosa_model::{BundleName, CellLimits, Digest, Reuse, Subject, TOOL_NAME_BYTES_MAX, ToolName};
@@ -85,8 +88,7 @@ impl House {
         let mut problems = Vec::new();
         let mut components = Vec::new();
         for (index, bundle) in plan.bundles.iter().enumerate() {
-            let path = Path::default().field("bundles").index(index);
-            match component(manifest, &path, bundle) {
+            match component(manifest, Path::default().field("bundles").index(index), bundle) {
                 Ok(component) => components.push(component),
                 Err(mut found) => problems.append(&mut found),
             }
@@ -100,6 +102,7 @@ impl House {
             cache: &cache,
             compilers,
             progress,
+            images: HashMap::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
             notes: Vec::new(),
@@ -153,20 +156,21 @@ fn refuse(problems: Vec<Problem>) -> Result<(), OpenError> {
     Problems::new(problems).map_or(Ok(()), |problems| Err(OpenError::Manifest(problems)))
 }
 
+/// A component that was looked at. Its bytes are read again when they are needed: a house may have thousands.
 struct Component {
-    bytes: Vec<u8>,
+    path: Path,
     shape: Shape,
 }
 
 /// Reads a component and looks at it from outside: what it is, and what it wants.
-fn component(manifest: &Manifest, path: &Path, plan: &BundlePlan) -> Result<Component, Vec<Problem>> {
-    let (bytes, place) = match &plan.source {
-        ComponentSource::Bytes(bytes) => (Ok(bytes.clone()), path.field("bytes")),
-        ComponentSource::File(file) => (read(file), path.field("file")),
+fn component(manifest: &Manifest, path: Path, plan: &BundlePlan) -> Result<Component, Vec<Problem>> {
+    let place = match &plan.source {
+        ComponentSource::Bytes(_) => path.field("bytes"),
+        ComponentSource::File(_) => path.field("file"),
     };
     let name = &plan.name;
     let refuse = |message: String| manifest.problem(&place, message);
-    let bytes = bytes.map_err(|error| vec![refuse(format!("cannot read the component of {name}: {error}"))])?;
+    let bytes = bytes(plan).map_err(|error| vec![refuse(format!("cannot read the component of {name}: {error}"))])?;
     let shape = isolate::check_shape(&bytes).map_err(|error| {
         let problem = refuse(format!("the component of {name} cannot be used")).found(error.to_string());
         vec![problem.expected("a WebAssembly component")]
@@ -185,7 +189,14 @@ fn component(manifest: &Manifest, path: &Path, plan: &BundlePlan) -> Result<Comp
         let found = if shape.exports.is_empty() { "nothing".to_owned() } else { shape.exports.join(", ") };
         problems.push(refuse(format!("{name} offers nothing")).found(found).expected(usable_exports()));
     }
-    if problems.is_empty() { Ok(Component { bytes, shape }) } else { Err(problems) }
+    if problems.is_empty() { Ok(Component { path, shape }) } else { Err(problems) }
+}
+
+fn bytes(plan: &BundlePlan) -> io::Result<Cow<'_, [u8]>> {
+    match &plan.source {
+        ComponentSource::Bytes(bytes) => Ok(bytes.into()),
+        ComponentSource::File(file) => read(file).map(Cow::Owned),
+    }
 }
 
 fn usable_exports() -> String {
@@ -212,6 +223,8 @@ struct Loader<'a> {
     cache: &'a Cache,
     compilers: &'a Compilers,
     progress: &'a mut (dyn FnMut(Progress<'_>) + Send),
+    /// Bundles of the same component share it.
+    images: HashMap<ImageKey, Arc<Image>>,
     /// These keep the house from opening.
     problems: Vec<Problem>,
     /// These do not: the bundle is left out, or offers nothing.
@@ -219,6 +232,9 @@ struct Loader<'a> {
     /// These are no mistakes: functions of typed components that are no tools.
     notes: Vec<Problem>,
 }
+
+/// What an image depends on: the component, the depth of its stack, and the room for names of a typed one.
+type ImageKey = (Digest, usize, usize);
 
 /// Why there is no image.
 enum Unusable {
@@ -236,8 +252,8 @@ impl Loader<'_> {
         plan: &BundlePlan,
         component: &Component,
     ) -> Result<Option<(Bundle, Vec<LoadedItem>)>, OpenError> {
-        let path = &Path::default().field("bundles").index(index);
-        let image = match self.image(path, plan, component) {
+        let path = &component.path;
+        let image = match self.shared_image(plan, component) {
             Ok(image) => image,
             Err(Unusable::Machine(error)) => return Err(OpenError::Compiler(error)),
             Err(Unusable::Component(problem)) => {
@@ -281,24 +297,47 @@ impl Loader<'_> {
         Ok(Some((bundle, items)))
     }
 
-    fn image(&mut self, path: &Path, plan: &BundlePlan, component: &Component) -> Result<Image, Unusable> {
-        let key = isolate::code_digest(component.shape.digest);
-        let kept = self.cache.load(CODE_KIND, key).and_then(|code| self.link(path, plan, component, &code).ok());
-        if let Some(image) = kept {
-            return Ok(image);
+    fn shared_image(&mut self, plan: &BundlePlan, component: &Component) -> Result<Arc<Image>, Unusable> {
+        let key = (component.shape.digest, plan.limits.stack_bytes_max, name_bytes_max(&plan.name));
+        if let Some(image) = self.images.get(&key) {
+            return Ok(Arc::clone(image));
         }
-        (self.progress)(Progress::Compile { bundle: plan.name.as_str(), bytes: component.bytes.len() });
-        let code = isolate::compile(&component.bytes, &self.compilers.program, self.compilers.task);
-        let code = code.map_err(|error| self.unusable(path, plan, error))?;
-        let image = self.link(path, plan, component, &code)?;
-        self.keep(CODE_KIND, key, &code);
+        let image = Arc::new(self.image(plan, component)?);
+        self.images.insert(key, Arc::clone(&image));
         Ok(image)
     }
 
-    fn link(&self, path: &Path, plan: &BundlePlan, component: &Component, code: &[u8]) -> Result<Image, Unusable> {
+    fn image(&mut self, plan: &BundlePlan, component: &Component) -> Result<Image, Unusable> {
+        let key = isolate::code_digest(component.shape.digest);
+        let kept = |loader: &Self| loader.cache.load_file(CODE_KIND, key).map(Code::File);
+        if let Some(image) = kept(self).and_then(|code| self.link(plan, component, code).ok()) {
+            return Ok(image);
+        }
+        let bytes = self.bytes(plan, component)?;
+        (self.progress)(Progress::Compile { bundle: plan.name.as_str(), bytes: bytes.len() });
+        let code = isolate::compile(&bytes, &self.compilers.program, self.compilers.task);
+        let code = code.map_err(|error| self.unusable(&component.path, plan, error))?;
+        let image = self.link(plan, component, Code::Bytes(&code))?;
+        self.keep(CODE_KIND, key, &code);
+        // From the file it takes less memory.
+        Ok(kept(self).and_then(|code| self.link(plan, component, code).ok()).unwrap_or(image))
+    }
+
+    /// The bytes that were looked at.
+    fn bytes<'p>(&self, plan: &'p BundlePlan, component: &Component) -> Result<Cow<'p, [u8]>, Unusable> {
+        let misfit = |found: &str| Unusable::Component(Box::new(self.misfit(&component.path, plan, found)));
+        let bytes = bytes(plan).map_err(|error| misfit(&error.to_string()))?;
+        match Digest::of(&bytes) == component.shape.digest {
+            true => Ok(bytes),
+            false => Err(misfit("it was changed while it was loaded")),
+        }
+    }
+
+    fn link(&self, plan: &BundlePlan, component: &Component, code: Code<'_>) -> Result<Image, Unusable> {
+        let path = &component.path;
         let image = match component.shape.form() {
             Form::Typed => {
-                let description = self.description(path, plan, component)?;
+                let description = self.description(plan, component)?;
                 self.machine.typed_image(code, &plan.limits, &description, name_bytes_max(&plan.name))
             }
             Form::World | Form::Nothing => self.machine.image(code, &plan.limits),
@@ -307,14 +346,14 @@ impl Loader<'_> {
     }
 
     /// What a typed component exports. Its code was compiled before, so it is a valid component.
-    fn description(&self, path: &Path, plan: &BundlePlan, component: &Component) -> Result<Description, Unusable> {
-        let digest = component.shape.digest;
+    fn description(&self, plan: &BundlePlan, component: &Component) -> Result<Description, Unusable> {
+        let (path, digest) = (&component.path, component.shape.digest);
         let kept = self.cache.load(DESCRIPTION_KIND, digest).and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let description: Description = match kept {
             Some(description) => description,
             None => {
                 let Compilers { program, describe_task, .. } = self.compilers;
-                let described = isolate::describe(&component.bytes, program, describe_task);
+                let described = isolate::describe(&self.bytes(plan, component)?, program, describe_task);
                 let description = described.map_err(|error| self.unusable(path, plan, error))?;
                 self.keep(DESCRIPTION_KIND, digest, &serde_json::to_vec(&description).unwrap_or_default());
                 description

@@ -1,6 +1,6 @@
 //! One cell: a store with its limits, the work in it, and why it ended.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
 
 use certosa_model::{CellLimits, Change, Limit, Usage};
@@ -59,7 +59,8 @@ pub(crate) async fn run<T>(
     let limits = *store.data().meter.limits();
     let clock = store.data().meter.clock.clone();
     let wall = Duration::from_millis(limits.wall_ms_max.into());
-    let ended = tokio::time::timeout(wall, timed(&clock, work(&mut *store))).await;
+    // Pinned here once: a future that is handed on by value is held twice, and a call copies what it holds.
+    let ended = tokio::time::timeout(wall, timed(&clock, pin!(work(&mut *store)))).await;
     let cell = store.data_mut();
     let usage = Usage {
         cpu_us: micros(clock.spent()),
@@ -80,8 +81,7 @@ pub(crate) async fn run<T>(
 }
 
 /// Polls `work`, and lets the clock run while it does.
-async fn timed<F: Future>(clock: &CpuClock, work: F) -> F::Output {
-    let mut work = pin!(work);
+async fn timed<F: Future>(clock: &CpuClock, mut work: Pin<&mut F>) -> F::Output {
     std::future::poll_fn(|context| {
         clock.run();
         let polled = work.as_mut().poll(context);

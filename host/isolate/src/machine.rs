@@ -1,3 +1,6 @@
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+
 use certosa_model::{CellLimits, Limit, Usage};
 use certosa_policy::Permit;
 use certosa_syscall::guest::{Linked, Offer, Outcome, Refusal, Task};
@@ -33,6 +36,15 @@ enum Bundle {
     Linked(Linked),
     /// Its functions are its tools.
     Typed(Typed),
+}
+
+/// Code that [`crate::compile`] made.
+///
+/// It has to come from the compiler of this program, directly or through the authenticated cache.
+pub enum Code<'a> {
+    Bytes(&'a [u8]),
+    /// To be mapped: its pages are read when they are needed, and are shared and given back by the system.
+    File(File),
 }
 
 /// A cell that outlives its calls. It is dropped when one of them ends with anything but a result.
@@ -77,10 +89,8 @@ impl Machine {
         self.facts
     }
 
-    /// Loads code that [`crate::compile`] made and links it to the doors.
-    ///
-    /// `code` has to come from the compiler of this program, directly or through the authenticated cache.
-    pub fn image(&self, code: &[u8], limits: &CellLimits) -> Result<Image, ImageError> {
+    /// Loads code and links it to the doors.
+    pub fn image(&self, code: Code<'_>, limits: &CellLimits) -> Result<Image, ImageError> {
         let linked = self.link(code, limits)?.and_then(Linked::new);
         let bundle = linked.map_err(|error| ImageError::World(format!("{error:#}")))?;
         Ok(Image { bundle: Bundle::Linked(bundle) })
@@ -90,7 +100,7 @@ impl Machine {
     /// `name_bytes_max` long.
     pub fn typed_image(
         &self,
-        code: &[u8],
+        code: Code<'_>,
         limits: &CellLimits,
         description: &Description,
         name_bytes_max: usize,
@@ -99,7 +109,7 @@ impl Machine {
         Ok(Image { bundle: Bundle::Typed(Typed::new(linked, description, name_bytes_max)) })
     }
 
-    fn link(&self, code: &[u8], limits: &CellLimits) -> Result<wasmtime::Result<InstancePre<Cell>>, ImageError> {
+    fn link(&self, code: Code<'_>, limits: &CellLimits) -> Result<wasmtime::Result<InstancePre<Cell>>, ImageError> {
         let wing = self.wings.iter().find(|wing| wing.stack_bytes_max == limits.stack_bytes_max);
         let Some(Wing { linker, .. }) = wing else {
             return Err(ImageError::World("this machine was set up for other limits".to_owned()));
@@ -107,7 +117,15 @@ impl Machine {
         #[expect(unsafe_code, reason = "loading machine code is what a code cache is for")]
         // SAFETY: both callers pass what our own child process compiled, or what the cache kept under a MAC
         // whose key only this user can read; wasmtime checks the engine's version and settings.
-        let component = unsafe { Component::deserialize(linker.engine(), code) };
+        let component = unsafe {
+            match code {
+                Code::Bytes(bytes) => Component::deserialize(linker.engine(), bytes),
+                // The very file that was checked, whatever has its name now.
+                Code::File(file) => {
+                    Component::deserialize_file(linker.engine(), format!("/proc/self/fd/{}", file.as_raw_fd()))
+                }
+            }
+        };
         let component = component.map_err(|error| match format!("{error:#}") {
             why if why.contains("pooling allocator") => ImageError::World(format!(
                 "it starts with more than any cell here may have ({}): see memoryMibMax",

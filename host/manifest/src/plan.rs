@@ -10,7 +10,7 @@ use crate::manifest::Manifest;
 use crate::problem::{Problem, Problems};
 use crate::span::Path;
 
-const BUNDLES_MAX: u32 = 1_000;
+const BUNDLES_MAX: u32 = 10_000;
 const ROUTES_MAX: u32 = 100;
 const PATH_BYTES_MAX: usize = 255;
 const RESERVED_PATHS: [&str; 3] = ["/health", "/ready", "/metrics"];

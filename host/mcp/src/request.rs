@@ -1,5 +1,6 @@
 //! A request of one of the methods that both eras have, from its parameters to its answer.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -161,7 +162,7 @@ impl Request<'_> {
                 hearing,
                 trace: self.trace(),
             });
-            let reply = match self.listen(call, &mut events).await {
+            let reply = match self.listen(pin!(call), &mut events).await {
                 Ok(recorded) => recorded.into_inner(),
                 Err(error) => return self.unavailable(&error.to_string()),
             };
@@ -227,11 +228,14 @@ impl Request<'_> {
     }
 
     /// Drives the call, and passes on what comes out of the cell before its result.
-    async fn listen<T>(&self, call: impl Future<Output = T>, events: &mut Option<mpsc::Receiver<Event>>) -> T {
+    async fn listen<T>(
+        &self,
+        mut call: Pin<&mut impl Future<Output = T>>,
+        events: &mut Option<mpsc::Receiver<Event>>,
+    ) -> T {
         let Some(events) = events else { return call.await };
         let token = self.token();
         let pass_on = |event: &Event| render::event(event, token).into_iter().for_each(|text| self.outbox.push(text));
-        let mut call = std::pin::pin!(call);
         let ended = loop {
             tokio::select! {
                 biased;

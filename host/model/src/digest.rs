@@ -33,13 +33,19 @@ impl Digest {
     }
 }
 
+impl Digest {
+    /// Writes it into `room`. Two of these stand in every record, so it goes without `fmt`.
+    fn written(self, room: &mut [u8; 71]) -> Option<&str> {
+        let (prefix, digits) = room.split_at_mut(7);
+        prefix.copy_from_slice(b"sha256:");
+        hex::encode_to_slice(self.0, digits).ok()?;
+        str::from_utf8(room).ok()
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Two of these stand in every record.
-        let mut digits = [0; 64];
-        hex::encode_to_slice(self.0, &mut digits).map_err(|_| fmt::Error)?;
-        f.write_str("sha256:")?;
-        f.write_str(str::from_utf8(&digits).map_err(|_| fmt::Error)?)
+        f.write_str(self.written(&mut [0; 71]).ok_or(fmt::Error)?)
     }
 }
 
@@ -65,7 +71,9 @@ impl FromStr for Digest {
 
 impl serde::Serialize for Digest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let mut room = [0; 71];
+        let written = self.written(&mut room);
+        serializer.serialize_str(written.ok_or_else(|| serde::ser::Error::custom("a digest that cannot be written"))?)
     }
 }
 

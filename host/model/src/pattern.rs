@@ -7,7 +7,21 @@ use crate::subject::{SUBJECT_BYTES_MAX, SUBJECT_SEGMENTS_MAX, SubjectError, chec
 ///
 /// This is the one matcher of the house: routes, tools, callers and every later grant ask it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Pattern(Box<str>);
+pub struct Pattern {
+    text: Box<str>,
+    shape: Shape,
+}
+
+/// Most patterns are compared at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// No star: one subject.
+    Exact,
+    /// `**` at the end and no other star.
+    Below,
+    /// Segment by segment.
+    Segments,
+}
 
 /// Patterns of which one has to match. An empty list matches nothing: deny by default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,13 +59,27 @@ impl Pattern {
                 kind = segment;
             }
         }
-        Ok(Self(text.into()))
+        let shape = match text.find('*') {
+            None => Shape::Exact,
+            Some(star) if text.get(star..) == Some("**") => Shape::Below,
+            Some(_) => Shape::Segments,
+        };
+        Ok(Self { text: text.into(), shape })
     }
 
     /// Whether `subject` fits. Takes time linear in the length of both: there is no backtracking.
     pub fn matches(&self, subject: &Subject) -> bool {
+        match self.shape {
+            Shape::Exact => *self.text == *subject.as_str(),
+            // What stands before the stars ends with a slash, and a subject has no empty segment.
+            Shape::Below => self.text.strip_suffix("**").is_some_and(|above| subject.as_str().starts_with(above)),
+            Shape::Segments => self.matches_segments(subject),
+        }
+    }
+
+    fn matches_segments(&self, subject: &Subject) -> bool {
         let mut segments = subject.segments();
-        for wanted in self.0.split('/') {
+        for wanted in self.text.split('/') {
             match (wanted, segments.next()) {
                 ("**", found) => return found.is_some(),
                 ("*", Some(_)) => {}
@@ -63,7 +91,7 @@ impl Pattern {
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
@@ -87,7 +115,7 @@ impl Patterns {
 
 impl fmt::Debug for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(&self.text, f)
     }
 }
 

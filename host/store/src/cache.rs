@@ -10,6 +10,7 @@ use sha2::Sha256;
 use crate::StoreError;
 
 const MAC_BYTES: usize = 32;
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Things that are expensive to make and dangerous to take from elsewhere: compiled code above all, which
 /// runs as it is. Each entry ends with an HMAC-SHA256 (RFC 2104) over its kind, its digest and its content,
@@ -41,6 +42,26 @@ impl Cache {
         Some(bytes)
     }
 
+    /// The file of an entry, if it is there and whole, to be mapped instead of read: what is mapped is memory that the
+    /// system can take back. The entry is followed by its tag. Entries are replaced by new files and never written in
+    /// place; who could do that has the key as well.
+    pub fn load_file(&self, kind: &str, digest: Digest) -> Option<File> {
+        let mut file = File::open(self.file(kind, digest)).ok()?;
+        let mut length = usize::try_from(file.metadata().ok()?.len()).ok()?.checked_sub(MAC_BYTES)?;
+        let mut mac = self.mac_of(kind, digest, length);
+        let mut piece = vec![0; PIECE_BYTES];
+        while length > 0 {
+            let piece = piece.get_mut(..length.min(PIECE_BYTES))?;
+            file.read_exact(piece).ok()?;
+            mac.update(piece);
+            length -= piece.len();
+        }
+        let mut tag = [0; MAC_BYTES];
+        file.read_exact(&mut tag).ok()?;
+        mac.verify_slice(&tag).ok()?;
+        Some(file)
+    }
+
     /// Keeps an entry. It appears under its name whole or not at all.
     pub fn save(&self, kind: &str, digest: Digest, content: &[u8]) -> io::Result<()> {
         let tag = self.mac(kind, digest, content).finalize().into_bytes();
@@ -56,16 +77,24 @@ impl Cache {
     }
 
     fn mac(&self, kind: &str, digest: Digest, content: &[u8]) -> Hmac<Sha256> {
+        let mut mac = self.mac_of(kind, digest, content.len());
+        mac.update(content);
+        mac
+    }
+
+    /// The code over everything but the content, which has this length.
+    fn mac_of(&self, kind: &str, digest: Digest, length: usize) -> Hmac<Sha256> {
         // HMAC pads a short key with zeros to the block size (RFC 2104, section 2).
         let mut block = [0; 64];
         for (to, from) in block.iter_mut().zip(self.key) {
             *to = from;
         }
         let mut mac = <Hmac<Sha256> as hmac::digest::KeyInit>::new((&block).into());
-        for part in [kind.as_bytes(), digest.to_hex().as_bytes(), content] {
+        for part in [kind.as_bytes(), digest.to_hex().as_bytes()] {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
         }
+        mac.update(&(length as u64).to_be_bytes());
         mac
     }
 }
@@ -118,6 +147,7 @@ mod tests {
         assert_eq!(cache.load("code", digest), None);
         cache.save("code", digest, b"machine code").unwrap();
         assert_eq!(cache.load("code", digest).as_deref(), Some(b"machine code".as_slice()));
+        assert!(cache.load_file("code", digest).is_some());
 
         let file = cache.file("code", digest);
         let whole = fs::read(&file).unwrap();
@@ -126,8 +156,10 @@ mod tests {
             changed[index] ^= 1;
             fs::write(&file, changed).unwrap();
             assert_eq!(cache.load("code", digest), None, "byte {index} changed");
+            assert!(cache.load_file("code", digest).is_none(), "byte {index} changed");
             fs::write(&file, &whole[..index]).unwrap();
             assert_eq!(cache.load("code", digest), None, "cut at {index}");
+            assert!(cache.load_file("code", digest).is_none(), "cut at {index}");
         }
         fs::write(&file, &whole).unwrap();
 

@@ -6,6 +6,7 @@ use wasmtime::{Engine, Store};
 
 use crate::Cell;
 use crate::bindings::exports::certosa::tools as exports;
+use crate::tools::Tools;
 
 use crate::bindings::certosa::tools::types::{self, Outcome as ToolOutcome};
 pub use crate::bindings::certosa::tools::types::{
@@ -20,7 +21,7 @@ impl types::Host for Cell {}
 /// interfaces is there if the bundle chose to export it.
 pub struct Linked {
     instance: InstancePre<Cell>,
-    tools: Option<exports::tools::GuestIndices>,
+    tools: Option<Tools>,
     prompts: Option<exports::prompts::GuestIndices>,
     resources: Option<exports::resources::GuestIndices>,
 }
@@ -63,9 +64,9 @@ impl Linked {
     /// Finds the exports of a component. One that is there and has another type than ours is an error.
     pub fn new(instance: InstancePre<Cell>) -> wasmtime::Result<Self> {
         let component = instance.component();
-        let [tools, prompts, resources] = EXPORTS.map(|name| component.get_export_index(None, name).is_some());
+        let [_, prompts, resources] = EXPORTS.map(|name| component.get_export_index(None, name).is_some());
         Ok(Self {
-            tools: tools.then(|| exports::tools::GuestIndices::new(&instance)).transpose()?,
+            tools: Tools::find(&instance)?,
             prompts: prompts.then(|| exports::prompts::GuestIndices::new(&instance)).transpose()?,
             resources: resources.then(|| exports::resources::GuestIndices::new(&instance)).transpose()?,
             instance,
@@ -86,7 +87,7 @@ impl Linked {
         let instance = self.instantiate(store).await?;
         let mut offer = Offer::default();
         if let Some(tools) = &self.tools {
-            match tools.load(&mut *store, &instance)?.call_list_tools(&mut *store).await? {
+            match tools.list(&mut *store, &instance).await? {
                 Ok(listed) => offer.tools = listed,
                 Err(refusal) => return Ok(Err(refusal)),
             }
@@ -115,8 +116,7 @@ impl Linked {
     ) -> wasmtime::Result<Result<Outcome, Refusal>> {
         match (task, &self.tools, &self.prompts, &self.resources) {
             (Task::Call(call), Some(tools), ..) => {
-                let tools = tools.load(&mut *store, instance)?;
-                Ok(tools.call_call_tool(store, call).await?.map(Outcome::from))
+                Ok(tools.call(store, instance, call).await?.map(Outcome::from))
             }
             (Task::Get(get), _, Some(prompts), _) => {
                 let prompts = prompts.load(&mut *store, instance)?;

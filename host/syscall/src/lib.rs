@@ -10,6 +10,7 @@ pub mod guest;
 mod log;
 mod meter;
 mod progress;
+mod tools;
 mod wasi;
 
 pub(crate) mod bindings {

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use certosa_house::Offer;
-use certosa_isolate::{CodeError, Description, Form, Machine, Shape, Skipped, check_shape, compile, describe, wit};
+use certosa_isolate::{Code, CodeError, Description, Form, Machine, Shape, Skipped, check_shape, compile, describe, wit};
 use certosa_model::{CellLimits, TOOL_NAME_BYTES_MAX};
 
 use crate::args::Output;
@@ -106,8 +106,8 @@ fn offer(bytes: &[u8], shape: &Shape) -> anyhow::Result<Found> {
 fn listed(code: &[u8], described: Option<Description>) -> anyhow::Result<Found> {
     let machine = Machine::new(1, [&CELL])?;
     let image = match &described {
-        None => machine.image(code, &CELL),
-        Some(described) => machine.typed_image(code, &CELL, described, TOOL_NAME_BYTES_MAX),
+        None => machine.image(Code::Bytes(code), &CELL),
+        Some(described) => machine.typed_image(Code::Bytes(code), &CELL, described, TOOL_NAME_BYTES_MAX),
     };
     let image = match image {
         Ok(image) => image,
