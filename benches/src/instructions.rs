@@ -16,8 +16,8 @@ use crate::{Done, tell};
 
 /// The difference of a run with twice as many calls to a run with so many leaves out the start and the end.
 const CALLS: u64 = 1_500;
-/// Counts come out within half of a percent of each other.
-const ABOVE_PERCENT_MAX: f64 = 3.0;
+/// Counts come out within half of a percent of each other; another libc may choose other ways to copy.
+const ABOVE_PERCENT_MAX: f64 = 5.0;
 
 type Counts = BTreeMap<String, f64>;
 

@@ -12,7 +12,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   demo     build everything and run the demo house at http://127.0.0.1:8787/mcp
-  test     run every test; --strict also checks formatting, lints and dependencies
+  test     run every test; --strict also checks formatting, lints and the instructions of a call (valgrind)
   build    build the bundles and the host
   foreign  build the bundles in other languages
   bench    the load bench: how close the house comes to a bare HTTP server
@@ -98,8 +98,18 @@ fn test(strict: bool) -> Done {
         // In the profile and with the features of the build above, so that nothing is compiled twice.
         step("lints");
         run(cargo().args(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+        instructions()?;
     }
     Ok(())
+}
+
+/// Holds calls to their budget of instructions.
+fn instructions() -> Done {
+    step("instructions of a call");
+    if Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_err() {
+        return Err("valgrind counts instructions and is not installed: it is a package of every distribution".into());
+    }
+    run(Command::new(target().join("release/certosa-bench")).args(["instructions", "--check"]).current_dir(root()))
 }
 
 fn build() -> Done {

@@ -115,9 +115,7 @@ impl Linked {
         task: &Task,
     ) -> wasmtime::Result<Result<Outcome, Refusal>> {
         match (task, &self.tools, &self.prompts, &self.resources) {
-            (Task::Call(call), Some(tools), ..) => {
-                Ok(tools.call(store, instance, call).await?.map(Outcome::from))
-            }
+            (Task::Call(call), Some(tools), ..) => Ok(tools.call(store, instance, call).await?.map(Outcome::from)),
             (Task::Get(get), _, Some(prompts), _) => {
                 let prompts = prompts.load(&mut *store, instance)?;
                 Ok(prompts.call_get_prompt(store, get).await?.map(Outcome::from))

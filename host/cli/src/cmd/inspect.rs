@@ -3,7 +3,9 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use certosa_house::Offer;
-use certosa_isolate::{Code, CodeError, Description, Form, Machine, Shape, Skipped, check_shape, compile, describe, wit};
+use certosa_isolate::{
+    Code, CodeError, Description, Form, Machine, Shape, Skipped, check_shape, compile, describe, wit,
+};
 use certosa_model::{CellLimits, TOOL_NAME_BYTES_MAX};
 
 use crate::args::Output;
