@@ -148,7 +148,8 @@ struct CellLimits {
   # Stack of the cell. 64 to 8,192. Each value that a manifest uses sets address space aside for `cellsMax` cells.
 
   handlesMax @8 :UInt32 = 1024;
-  # Handles of the host's resources that the cell holds at the same time (streams, pollables). 16 to 1,000,000.
+  # Handles that the cell holds at the same time, of the host's resources (streams, pollables) and of its own. A timer
+  # takes two. 16 to 1,000,000.
 
   logsMax @9 :UInt32 = 256;
   # Log messages, of at most 4 KiB each. Further ones are dropped and counted in the record. 0 to 100,000.
