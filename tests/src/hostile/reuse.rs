@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{ask, broke_off, folder, house, number, plain, refused, still_serves};
+use super::{ask, broke_off, folder, guest, house, number, plain, refused, still_serves};
 use crate::support::House;
 
 /// A component that counts its calls in a global, a memory and a table.
@@ -95,9 +95,22 @@ fn a_cell_ends_with_a_call_that_breaks_off() {
     still_serves(&house);
 }
 
-/// Time is counted for each call, memory for all calls of a cell together.
 #[test]
-fn memory_adds_up_and_time_does_not() {
+fn time_is_counted_for_each_call() {
+    let bytes = guest(
+        "work: func(number: u32) -> u32;",
+        r#"(func (export "i#work") (param i32) (result i32) (call $work (local.get 0)))"#,
+    );
+    let fields = ", reuse = serial, limits = (cpuMsMax = 300)";
+    let house = House::in_folder(folder(&[("hostile", &bytes, fields)]));
+    for _ in 0..8 {
+        assert_eq!(number(&ask(&house, "work", 240)), 240);
+    }
+    still_serves(&house);
+}
+
+#[test]
+fn memory_adds_up_over_the_calls_of_a_cell() {
     let house = with(", reuse = serial, limits = (cpuMsMax = 300, memoryMibMax = 4)");
     assert_eq!(number(&ask(&house, "hoard", 29)), 30);
     assert_eq!(number(&ask(&house, "hoard", 28)), 58);
