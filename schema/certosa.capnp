@@ -131,7 +131,7 @@ struct CellLimits {
 
   outputKibMax @3 :UInt32 = 4096;
   # Size of a result: all content, structured content and state; and of what the guest hands to one call of a
-  # host function. 1 to 65,536.
+  # host function (12 times as much where the functions of a component are its tools). 1 to 65,536.
 
   concurrencyMax @4 :UInt32 = 64;
   # Cells of this bundle that run at the same time. Further calls wait in line. 1 to 10,000.
@@ -148,7 +148,8 @@ struct CellLimits {
   # Stack of the cell. 64 to 8,192. Each value that a manifest uses sets address space aside for `cellsMax` cells.
 
   handlesMax @8 :UInt32 = 1024;
-  # Handles of the host's resources that the cell holds at the same time (streams, pollables). 16 to 1,000,000.
+  # Handles that the cell holds at the same time, of the host's resources (streams, pollables) and of its own. A timer
+  # takes two. 16 to 1,000,000.
 
   logsMax @9 :UInt32 = 256;
   # Log messages, of at most 4 KiB each. Further ones are dropped and counted in the record. 0 to 100,000.

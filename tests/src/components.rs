@@ -115,7 +115,7 @@ fn the_limits_hold_while_a_bundle_is_loaded() {
     let check = |body: &str| Folder::new(body).run(&["check"]);
     let alone = check(&bundles(&["hello"], "memoryMibMax = 1"));
     assert_eq!(alone.code, 3, "{alone:?}");
-    assert!(alone.stderr.contains("starts with more than any cell here may have"), "{alone:?}");
+    assert!(alone.stderr.contains("starts with more memory than any cell here may have"), "{alone:?}");
     let beside = r#"bundles = [
         (name = "hello", file = "hello.wasm", limits = (memoryMibMax = 1)), (name = "probe", file = "probe.wasm")]"#;
     let beside = check(beside);

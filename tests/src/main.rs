@@ -18,6 +18,7 @@ mod components;
 mod demo;
 mod foreign;
 mod gateway;
+mod hostile;
 mod idle;
 mod manifest;
 mod mcp;

@@ -3,7 +3,7 @@
 mod cells;
 mod edges;
 mod round_trip;
-mod types;
+pub mod types;
 mod wire;
 
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+use wit_parser::{PackageId, Resolve};
 
 use crate::support::{bundles, manifest, target};
 
@@ -27,11 +27,16 @@ use crate::support::{bundles, manifest, target};
 pub fn component(wit: &str, wat: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let package = resolve.push_str("test.wit", wit).unwrap_or_else(|error| panic!("{error:#}\n{wit}"));
+    encoded(&resolve, package, wat)
+}
+
+/// A component of the world `w` in this package, and of this core module.
+pub fn encoded(resolve: &Resolve, package: PackageId, wat: &str) -> Vec<u8> {
     let world = resolve.select_world(&[package], Some("w")).unwrap();
     let mut module = wat::parse_str(wat).unwrap_or_else(|error| panic!("{error}\n{wat}"));
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8).unwrap();
     let mut encoder = ComponentEncoder::default().validate(true).module(&module).unwrap();
-    encoder.encode().unwrap_or_else(|error| panic!("{error:#}\n{wit}\n{wat}"))
+    encoder.encode().unwrap_or_else(|error| panic!("{error:#}\n{wat}"))
 }
 
 pub fn module(fields: &str) -> String {

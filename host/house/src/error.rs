@@ -87,7 +87,7 @@ impl fmt::Display for CallError {
             Self::Busy { retry_after_ms, set_by, bound } => {
                 write!(
                     f,
-                    "too many calls are running and waiting ({set_by} = {bound}): try again in {retry_after_ms} ms"
+                    "too many calls are running and waiting ({set_by} = {bound}, set by the operator): try again in {retry_after_ms} ms"
                 )
             }
             Self::Limit(limit, bound) => {

@@ -14,7 +14,7 @@ use certosa_isolate::{
     Shape,
 };
 use certosa_manifest::{BundlePlan, ComponentSource, Manifest, Path, Plan, Problem, Problems};
-use certosa_model::{BundleName, CellLimits, Digest, Reuse, Subject, TOOL_NAME_BYTES_MAX, ToolName};
+use certosa_model::{BundleName, CellLimits, Digest, Limit, Reuse, Subject, TOOL_NAME_BYTES_MAX, ToolName};
 use certosa_store::{Cache, StateFolder, StoreError};
 use certosa_syscall::guest::EXPORTS;
 use tokio::sync::Notify;
@@ -397,7 +397,7 @@ impl Loader<'_> {
 
     async fn list(&self, plan: &BundlePlan, image: &Image) -> Result<Offer, String> {
         let end = self.machine.list(image, &listing_limits(&plan.limits)).await;
-        let listed = end.result.map_err(|error| listing_error(&error))?;
+        let listed = end.result.map_err(|error| listing_error(&error, &plan.limits))?;
         Offer::check(listed).map_err(|wrong| wrong.join("; "))
     }
 
@@ -464,10 +464,18 @@ pub(crate) fn load(bundle: &BundleName, offer: Offer) -> Result<Vec<LoadedItem>,
     Ok(items)
 }
 
-pub(crate) fn listing_error(error: &CellError) -> String {
+/// Why a bundle with these limits could not be listed.
+pub(crate) fn listing_error(error: &CellError, limits: &CellLimits) -> String {
     match error {
         CellError::Limit(limit, bound) => {
-            format!("listing went past a limit: {} = {bound}", limit.field())
+            let listing = listing_limits(limits);
+            let is_ours = match limit {
+                Limit::Cpu => listing.cpu_ms_max < limits.cpu_ms_max,
+                Limit::Wall => listing.wall_ms_max < limits.wall_ms_max,
+                _ => false,
+            };
+            let set_by = if is_ours { "the house, for listings" } else { "the operator" };
+            format!("listing went past a limit: {} = {bound}, set by {set_by}", limit.field())
         }
         CellError::Trap(seen, trace) => format!("{seen}\n{}", trace.trim_end()),
         CellError::Refused(refusal) => format!("it refused: {refusal:?}"),

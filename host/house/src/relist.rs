@@ -70,8 +70,8 @@ impl House {
                     warn(bundle, "bundle", &why);
                 }
             }
-            Err(error @ CellError::Host(_)) => warn(bundle, "host", &listing_error(&error)),
-            Err(error) => warn(bundle, "bundle", &listing_error(&error)),
+            Err(error @ CellError::Host(_)) => warn(bundle, "host", &listing_error(&error, &bundle.limits)),
+            Err(error) => warn(bundle, "bundle", &listing_error(&error, &bundle.limits)),
         }
         Ok(started.elapsed())
     }

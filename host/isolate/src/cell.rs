@@ -77,7 +77,7 @@ pub(crate) async fn run<T>(
         Ok(Ok(Err(refusal))) => Err(CellError::Refused(refusal)),
         Ok(Ok(Ok(value))) => Ok(value),
     };
-    End { usage, changes: std::mem::take(&mut cell.changes), result }
+    End { usage, changes: cell.end(), result }
 }
 
 /// Polls `work`, and lets the clock run while it does.

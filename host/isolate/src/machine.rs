@@ -126,14 +126,7 @@ impl Machine {
                 }
             }
         };
-        let component = component.map_err(|error| match format!("{error:#}") {
-            why if why.contains("pooling allocator") => ImageError::World(format!(
-                "it starts with more than any cell here may have ({}): see memoryMibMax",
-                error.root_cause()
-            )),
-            why => ImageError::Code(why),
-        })?;
-        Ok(linker.instantiate_pre(&component))
+        Ok(linker.instantiate_pre(&component.map_err(|error| too_much(&error))?))
     }
 
     /// Asks a bundle for what it offers, in a cell of its own and without any caller. What a typed one offers
@@ -240,6 +233,20 @@ impl Image {
             Bundle::Typed(typed) => typed.run(store, instance, task).await,
         }
     }
+}
+
+/// Says why code does not fit into the pool. wasmtime has no types for the reasons; the tests of the limits notice
+/// when the texts change.
+fn too_much(error: &wasmtime::Error) -> ImageError {
+    let why = error.root_cause().to_string();
+    if !why.contains("exceeds") {
+        return ImageError::Code(format!("{error:#}"));
+    }
+    ImageError::World(if why.contains("minimum byte size") {
+        format!("it starts with more memory than any cell here may have ({why}): memoryMibMax, set by the operator")
+    } else {
+        format!("it has more parts than a cell may have ({why}): {}, set by the house", pool::parts())
+    })
 }
 
 /// Measures the outcome, and refuses one that is too large.

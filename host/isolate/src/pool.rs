@@ -39,6 +39,14 @@ impl PoolError {
     }
 }
 
+/// What a cell may consist of, for messages.
+pub(crate) fn parts() -> String {
+    format!(
+        "{CORE_INSTANCES_MAX} core instances, {MEMORIES_MAX} memories, {TABLES_MAX} tables of {TABLE_ELEMENTS_MAX} \
+         elements, and 1 MiB for functions, globals and what else an instance counts"
+    )
+}
+
 /// What decides how code is compiled. Every engine that has to understand the same code shares it.
 pub(crate) fn code_config() -> Config {
     let mut config = Config::new();

@@ -10,6 +10,7 @@ mod docs;
 mod names;
 mod schema;
 mod value;
+mod weight;
 
 use std::collections::HashMap;
 
@@ -67,6 +68,8 @@ struct Export {
     index: ComponentExportIndex,
     parameters: Vec<(String, Type)>,
     result: Option<Type>,
+    /// Of the fuel that lifting a result may use.
+    fuel_percent: usize,
 }
 
 /// What a result may take in the host while it is lifted, for each byte of its JSON. Nothing is as much larger
@@ -115,11 +118,15 @@ impl Typed {
             None => None,
         };
         match component.get_export(interface.as_ref(), function.name.as_str()) {
-            Some((ComponentItem::ComponentFunc(ty), index)) if !ty.async_() => Ok(Export {
-                index,
-                parameters: ty.params().map(|(name, ty)| (name.to_owned(), ty)).collect(),
-                result: ty.results().next(),
-            }),
+            Some((ComponentItem::ComponentFunc(ty), index)) if !ty.async_() => {
+                let result = ty.results().next();
+                Ok(Export {
+                    index,
+                    parameters: ty.params().map(|(name, ty)| (name.to_owned(), ty)).collect(),
+                    fuel_percent: result.as_ref().map_or(100, weight::fuel_percent),
+                    result,
+                })
+            }
             Some((ComponentItem::ComponentFunc(_), _)) => Err("it is async"),
             _ => Err("it is not exported under this name"),
         }
@@ -157,7 +164,7 @@ impl Typed {
         };
         let output_bytes_max = store.data().meter.limits().output_bytes_max;
         // The fuel counts what values take in the host.
-        let fuel = output_bytes_max.saturating_mul(HOST_BYTES_EACH);
+        let fuel = output_bytes_max.saturating_mul(HOST_BYTES_EACH) / 100 * export.fuel_percent;
         store.set_hostcall_fuel(fuel.saturating_add(LIFT_SLACK_BYTES));
         let missing = || wasmtime::Error::msg("the function is not there");
         let function = instance.get_func(&mut *store, export.index).ok_or_else(missing)?;

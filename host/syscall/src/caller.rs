@@ -58,6 +58,13 @@ impl Cell {
         self.hearing = hearing;
     }
 
+    /// Ends a call: nobody hears the cell from now on, also if it outlives the call. What it said is out of date with
+    /// clients is handed over.
+    pub fn end(&mut self) -> Vec<Change> {
+        self.hearing = Hearing::default();
+        std::mem::take(&mut self.changes)
+    }
+
     pub(crate) fn tell(&mut self, event: Event) {
         if let Some(events) = &self.hearing.events {
             let told = events.try_send(event);

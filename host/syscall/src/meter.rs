@@ -84,13 +84,20 @@ impl Meter {
     }
 }
 
+/// Whether a memory or a table can become so large by its own bound. If not, growing it fails in any case, so nothing
+/// is counted.
+fn fits_in(desired: usize, own_max: Option<usize>) -> bool {
+    own_max.is_none_or(|max| desired <= max)
+}
+
 impl ResourceLimiter for Meter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(self.grow(desired.saturating_sub(current)))
+    fn memory_growing(&mut self, current: usize, desired: usize, own_max: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(fits_in(desired, own_max) && self.grow(desired.saturating_sub(current)))
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(self.grow(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES)))
+    fn table_growing(&mut self, current: usize, desired: usize, own_max: Option<usize>) -> wasmtime::Result<bool> {
+        let more_bytes = desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES);
+        Ok(fits_in(desired, own_max) && self.grow(more_bytes))
     }
 
     fn instances(&self) -> usize {
@@ -134,6 +141,9 @@ mod tests {
         assert!(meter.memory_refused);
         assert!(meter.table_growing(0, 12, None).unwrap(), "a refusal takes nothing");
         assert_eq!(meter.memory_bytes_peak, 996);
+        meter.memory_refused = false;
+        assert!(!meter.table_growing(0, 2, Some(1)).unwrap() && !meter.memory_growing(0, 2, Some(1)).unwrap());
+        assert!(!meter.memory_refused && meter.memory_bytes == 996, "what cannot be is not counted");
     }
 
     #[test]
