@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use certosa_isolate::{CodeError, Form, ImageError, Machine, check_shape, compile, describe};
+use certosa_isolate::{Code, CodeError, Form, ImageError, Machine, check_shape, compile, describe};
 use certosa_model::CellLimits;
 use serde_json::json;
 
@@ -162,7 +162,7 @@ fn fate(machine: &Machine, bytes: &[u8]) -> Fate {
         Err(CodeError::Exports(_)) => return Fate::NotDescribed,
         Err(error) => panic!("{error:?}"),
     };
-    match machine.typed_image(&code, &limits(), &described, 60) {
+    match machine.typed_image(Code::Bytes(&code), &limits(), &described, 60) {
         Ok(_) => Fate::Loaded,
         Err(ImageError::World(_)) => Fate::NotLoaded,
         Err(error) => panic!("{error:?}"),
