@@ -42,7 +42,7 @@ fn cells(plan: &Plan, program: &Path) -> Done<()> {
     let code = compile(&component, program, "internal-compile-component")?;
     let bundle = plan.bundles.first().ok_or("no bundle")?;
     let machine = Machine::new(plan.limits.cells_max, [&bundle.limits])?;
-    let image = machine.image(Code::Bytes(&code), &bundle.limits)?;
+    let image = Arc::new(machine.image(Code::Bytes(&code), &bundle.limits)?);
     let caller = Caller::anonymous_loopback();
     let subject = Subject::of_item(&bundle.name, &ToolName::new("echo")?);
     let route = plan.routes.first().ok_or("no route")?;
@@ -51,7 +51,7 @@ fn cells(plan: &Plan, program: &Path) -> Done<()> {
     report("cell", |runtime| runtime.block_on(call()))
 }
 
-async fn one(machine: &Machine, image: &Image, permit: &Permit<'_>, plan: &certosa_manifest::BundlePlan) -> bool {
+async fn one(machine: &Machine, image: &Arc<Image>, permit: &Permit<'_>, plan: &certosa_manifest::BundlePlan) -> bool {
     let task = Task::Call(ToolCall {
         name: "echo".to_owned(),
         arguments: ARGUMENTS.to_owned(),
@@ -59,7 +59,7 @@ async fn one(machine: &Machine, image: &Image, permit: &Permit<'_>, plan: &certo
         state: None,
         askable: Askable::empty(),
     });
-    let end = machine.call(image, permit, &task, &plan.limits, Hearing::default()).await;
+    let end = machine.call(image, permit, task, &plan.limits, Hearing::default(), ()).await;
     matches!(end.result, Ok(Outcome::Tool(_)))
 }
 

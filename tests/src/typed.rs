@@ -7,6 +7,7 @@ pub mod types;
 mod wire;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use certosa_house::Schema;
 use certosa_isolate::{CellError, Code, Description, Machine, compile, describe};
@@ -90,7 +91,7 @@ pub struct Bench {
 /// A typed component on the bench, with the schemas of its tools as the house reads them.
 pub struct Loaded<'b> {
     bench: &'b Bench,
-    image: certosa_isolate::Image,
+    image: Arc<certosa_isolate::Image>,
     pub described: Description,
 }
 
@@ -114,7 +115,7 @@ impl Bench {
         let code = compile(component, &program(), "internal-compile-component").unwrap();
         let described = describe(component, &program(), "internal-describe-component").unwrap();
         let image = self.machine.typed_image(Code::Bytes(&code), &self.plan.bundles[0].limits, &described, 60).unwrap();
-        Loaded { bench: self, image, described }
+        Loaded { bench: self, image: Arc::new(image), described }
     }
 }
 
@@ -136,7 +137,7 @@ impl Loaded<'_> {
         let permit = decide(plan, &caller, &Target { route, kind: Kind::Tool, subject: &subject }).unwrap();
         let (name, arguments) = (function.to_owned(), arguments.to_owned());
         let task = Task::Call(Call { name, arguments, answers: Vec::new(), state: None, askable: Askable::empty() });
-        let end = runtime.block_on(machine.call(&self.image, &permit, &task, &bundle.limits, Hearing::default()));
+        let end = runtime.block_on(machine.call(&self.image, &permit, task, &bundle.limits, Hearing::default(), ()));
         match end.result? {
             Outcome::Tool(result) => Ok(result),
             other => panic!("{other:?}"),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::checks;
 use crate::error::CallError;
 use crate::house::{Bundle, House, RouteView};
+use crate::line::Place;
 use crate::listings::LoadedItem;
 use crate::pending::Pending;
 use crate::record::{Recorded, RecorderError};
@@ -131,15 +132,15 @@ impl House {
             return Ok(pending.refuse(CallError::Arguments(wrong), reason));
         }
         let busy = |set_by, bound| CallError::Busy { retry_after_ms: RETRY_AFTER_MS, set_by, bound };
-        let Ok(_place) = bundle.line.enter(call.caller.subject()).await else {
+        let Ok(place) = bundle.line.enter(call.caller.subject()).await else {
             let error = busy("queueMax", bundle.limits.queue_max as u64);
             return Ok(pending.refuse(error, "the bundle's line is full".to_owned()));
         };
-        let Ok(_cell) = self.line.enter(call.caller.subject()).await else {
+        let Ok(cell) = self.line.enter(call.caller.subject()).await else {
             let error = busy("cellsMax", self.plan.limits.cells_max.into());
             return Ok(pending.refuse(error, "the house's line is full".to_owned()));
         };
-        let mut end = self.run(bundle, &permit, &task, hearing).await;
+        let mut end = self.run(bundle, &permit, task, hearing, (place, cell)).await;
         let result = match end.result {
             Ok(outcome) => checks::outcome(loaded, outcome, call.askable),
             Err(error) => Err(CallError::of_cell(error, bundle, loaded)),
@@ -157,13 +158,21 @@ impl House {
     }
 
     /// Does the task in a fresh cell, or in the one that the manifest lets this call share.
-    async fn run(&self, bundle: &Bundle, permit: &Permit<'_>, task: &Task, hearing: Hearing) -> End<Outcome> {
+    async fn run(
+        &self,
+        bundle: &Bundle,
+        permit: &Permit<'_>,
+        task: Task,
+        hearing: Hearing,
+        places: (Place, Place),
+    ) -> End<Outcome> {
         let Bundle { image, limits, kept, .. } = bundle;
         if kept.is_once() {
-            return self.machine.call(image, permit, task, limits, hearing).await;
+            return self.machine.call(image, permit, task, limits, hearing, places).await;
         }
         let caller = permit.caller().subject();
-        let (end, warm) = self.machine.call_again(kept.take(caller), image, permit, task, limits, hearing).await;
+        let warm = kept.take(caller);
+        let (end, warm, _places) = self.machine.call_again(warm, image, permit, task, limits, hearing, places).await;
         if let Some(warm) = warm {
             kept.put(caller, warm);
         }

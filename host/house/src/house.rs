@@ -27,7 +27,7 @@ pub struct House {
     /// Held by whoever replaces the listings, until everybody is told. No call takes it.
     pub(crate) replacing: Mutex<()>,
     /// The line of the whole house, behind the bundles' own.
-    pub(crate) line: Line,
+    pub(crate) line: Arc<Line>,
     pub(crate) recorder: Recorder,
     /// Calls of what is not there.
     pub(crate) unknown: Counts,
@@ -48,7 +48,7 @@ pub(crate) struct Bundle {
     pub image: Arc<Image>,
     /// Cells that wait for their next call.
     pub kept: Arc<Kept>,
-    pub line: Line,
+    pub line: Arc<Line>,
     pub seconds: Seconds,
     pub cpu_us: AtomicU64,
     /// Told when the bundle says that its lists have changed. `None`: the manifest does not let them.

@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use certosa_model::Subject;
@@ -26,9 +26,9 @@ pub(crate) struct Full;
 
 /// A place to run, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place<'a> {
-    line: &'a Line,
-    caller: &'a Subject,
+pub(crate) struct Place {
+    line: Arc<Line>,
+    caller: Subject,
 }
 
 #[derive(Debug, Default)]
@@ -75,12 +75,13 @@ impl Line {
     }
 
     /// Waits for a place.
-    pub(crate) async fn enter<'a>(&'a self, caller: &'a Subject) -> Result<Place<'a>, Full> {
-        let Some(mut waiting) = self.ask(caller)? else { return Ok(Place { line: self, caller }) };
+    pub(crate) async fn enter(self: &Arc<Self>, caller: &Subject) -> Result<Place, Full> {
+        let place = || Place { line: Arc::clone(self), caller: caller.clone() };
+        let Some(mut waiting) = self.ask(caller)? else { return Ok(place()) };
         match tokio::time::timeout(self.bounds.wait_max, &mut waiting.called).await {
             Ok(Ok(())) => {
                 waiting.has_place = true;
-                Ok(Place { line: self, caller })
+                Ok(place())
             }
             _ => Err(Full),
         }
@@ -156,9 +157,9 @@ impl State {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
-        self.line.lock().give_back(self.caller, &self.line.bounds);
+        self.line.lock().give_back(&self.caller, &self.line.bounds);
     }
 }
 
@@ -192,7 +193,6 @@ impl std::fmt::Debug for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     fn line(running_max: usize, caller_running_max: usize, waiting_max: usize, wait_ms: u64) -> Arc<Line> {
         let wait_max = Duration::from_millis(wait_ms);

@@ -124,12 +124,12 @@ impl House {
         let recorder = Recorder::start(state.records()?).map_err(OpenError::Recorder)?;
         let longest_ms = bundles.iter().map(|bundle| bundle.limits.wall_ms_max).max().unwrap_or(0);
         let cells_max = plan.limits.cells_max as usize;
-        let line = Line::new(Bounds {
+        let line = Arc::new(Line::new(Bounds {
             running_max: cells_max,
             caller_running_max: cells_max,
             waiting_max: bundles.iter().map(|bundle| bundle.limits.concurrency_max).sum(),
             wait_max: Duration::from_millis(longest_ms.into()),
-        });
+        }));
         Ok(Self {
             plan,
             machine,
@@ -284,12 +284,12 @@ impl Loader<'_> {
             limits: plan.limits,
             image,
             kept: Kept::new(plan.reuse, concurrency_max, idle_max),
-            line: Line::new(Bounds {
+            line: Arc::new(Line::new(Bounds {
                 running_max: concurrency_max,
                 caller_running_max: caller_concurrency_max,
                 waiting_max: queue_max,
                 wait_max: Duration::from_millis(wall_ms_max.into()),
-            }),
+            })),
             seconds: metrics::seconds(),
             cpu_us: AtomicU64::new(0),
             stale: plan.lists_change.then(Notify::new),

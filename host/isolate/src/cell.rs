@@ -9,6 +9,8 @@ use certosa_syscall::{Cell, CpuClock, CpuSpent, Hearing, is_out_of_handles};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
+use crate::lanes::Lost;
+
 /// How a cell ended, and what it used.
 pub struct End<T> {
     pub usage: Usage,
@@ -29,6 +31,13 @@ pub enum CellError {
     Refused(Refusal),
     /// The host could not do its part.
     Host(String),
+}
+
+impl<T> End<T> {
+    /// The end of a cell that did not come to one.
+    pub(crate) fn lost(why: &Lost) -> Self {
+        Self { usage: Usage::default(), changes: Vec::new(), result: Err(CellError::Host(why.to_string())) }
+    }
 }
 
 /// Room for lists and records around the bytes that count as output.

@@ -11,6 +11,7 @@
 mod cell;
 mod compile;
 mod inspect;
+mod lanes;
 mod machine;
 mod pool;
 mod ticker;

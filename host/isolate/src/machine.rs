@@ -1,5 +1,6 @@
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
 
 use certosa_model::{CellLimits, Limit, Usage};
 use certosa_policy::Permit;
@@ -9,6 +10,7 @@ use wasmtime::component::{Component, Instance, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
 use crate::cell::{self, CellError, End};
+use crate::lanes::Lanes;
 use crate::pool::{self, PoolError, PoolFacts};
 use crate::ticker::Ticker;
 use crate::typed::{Description, Skipped, Typed};
@@ -18,6 +20,7 @@ pub struct Machine {
     /// One for each depth of stack: the stack is the one limit that belongs to an engine.
     wings: Vec<Wing>,
     ticker: Ticker,
+    lanes: Lanes,
     facts: PoolFacts,
 }
 
@@ -82,7 +85,8 @@ impl Machine {
             wings.push(Wing { stack_bytes_max, linker });
         }
         let ticker = Ticker::start(engines).map_err(|error| failed(error.into()))?;
-        Ok(Self { wings, ticker, facts })
+        let lanes = Lanes::new().map_err(|error| failed(error.into()))?;
+        Ok(Self { wings, ticker, lanes, facts })
     }
 
     pub fn facts(&self) -> PoolFacts {
@@ -143,55 +147,49 @@ impl Machine {
         cell::run(&mut store, async |store| linked.list(store).await).await
     }
 
-    /// Does one task in a cell of its own. The permit is the proof that it may run.
+    /// Does one task in a cell of its own. The permit is the proof that it may run. `held` is kept for as long as
+    /// there is a cell, which may outlast this by a tick when it is given up.
     pub async fn call(
         &self,
-        image: &Image,
+        image: &Arc<Image>,
         _permit: &Permit<'_>,
-        task: &Task,
+        task: Task,
         limits: &CellLimits,
         hearing: Hearing,
+        held: impl Send + 'static,
     ) -> End<Outcome> {
-        let _ticking = self.ticker.run();
-        let mut store = image.store(limits, hearing);
-        let work = async |store: &mut Store<Cell>| {
-            let instance = image.instantiate(store).await?;
-            image.run(store, &instance, task).await
+        let (ticking, image, limits) = (self.ticker.run(), Arc::clone(image), *limits);
+        let cell = async move {
+            let _held = (held, ticking);
+            let mut store = image.store(&limits, hearing);
+            let work = async |store: &mut Store<Cell>| {
+                let instance = image.instantiate(store).await?;
+                image.run(store, &instance, &task).await
+            };
+            sized(cell::run(&mut store, work).await, &limits)
         };
-        sized(cell::run(&mut store, work).await, limits)
+        self.lanes.run(cell).await.unwrap_or_else(|lost| End::lost(&lost))
     }
 
     /// Does one task in a cell that is there from the call before, and comes back if this one had a result.
-    /// Without one a cell is made. If the call is given up, the cell is gone.
-    pub async fn call_again(
+    /// Without one a cell is made. If the call is given up, the cell is gone. `held` comes back too.
+    pub async fn call_again<H: Send + 'static>(
         &self,
         warm: Option<Warm>,
-        image: &Image,
+        image: &Arc<Image>,
         _permit: &Permit<'_>,
-        task: &Task,
+        task: Task,
         limits: &CellLimits,
         hearing: Hearing,
-    ) -> (End<Outcome>, Option<Warm>) {
-        let _ticking = self.ticker.run();
-        let (mut store, known) = match warm {
-            Some(Warm { mut store, instance }) => {
-                store.data_mut().begin(*limits, hearing);
-                (store, Some(instance))
-            }
-            None => (image.store(limits, hearing), None),
+        held: H,
+    ) -> (End<Outcome>, Option<Warm>, Option<H>) {
+        let (ticking, image, limits) = (self.ticker.run(), Arc::clone(image), *limits);
+        let cell = async move {
+            let _ticking = ticking;
+            let (end, warm) = image.run_again(warm, &task, &limits, hearing).await;
+            (end, warm, Some(held))
         };
-        let mut made = known;
-        let work = async |store: &mut Store<Cell>| {
-            let instance = match known {
-                Some(instance) => instance,
-                None => image.instantiate(store).await?,
-            };
-            made = Some(instance);
-            image.run(store, &instance, task).await
-        };
-        let end = sized(cell::run(&mut store, work).await, limits);
-        let is_good = matches!(&end.result, Ok(_) | Err(CellError::Refused(_)));
-        (end, made.filter(|_| is_good).map(|instance| Warm { store, instance }))
+        self.lanes.run(cell).await.unwrap_or_else(|lost| (End::lost(&lost), None, None))
     }
 }
 
@@ -213,6 +211,35 @@ impl Image {
 
     fn store(&self, limits: &CellLimits, hearing: Hearing) -> Store<Cell> {
         cell::store(self.engine(), limits, hearing)
+    }
+
+    /// Runs a task in a cell from before, or in a new one, which is there afterwards if there was a result.
+    async fn run_again(
+        &self,
+        warm: Option<Warm>,
+        task: &Task,
+        limits: &CellLimits,
+        hearing: Hearing,
+    ) -> (End<Outcome>, Option<Warm>) {
+        let (mut store, known) = match warm {
+            Some(Warm { mut store, instance }) => {
+                store.data_mut().begin(*limits, hearing);
+                (store, Some(instance))
+            }
+            None => (self.store(limits, hearing), None),
+        };
+        let mut made = known;
+        let work = async |store: &mut Store<Cell>| {
+            let instance = match known {
+                Some(instance) => instance,
+                None => self.instantiate(store).await?,
+            };
+            made = Some(instance);
+            self.run(store, &instance, task).await
+        };
+        let end = sized(cell::run(&mut store, work).await, limits);
+        let is_good = matches!(&end.result, Ok(_) | Err(CellError::Refused(_)));
+        (end, made.filter(|_| is_good).map(|instance| Warm { store, instance }))
     }
 
     async fn instantiate(&self, store: &mut Store<Cell>) -> wasmtime::Result<Instance> {

@@ -14,7 +14,7 @@ pub(crate) struct Ticker {
 }
 
 /// Held while a cell runs.
-pub(crate) struct Running<'a>(&'a Shared);
+pub(crate) struct Running(Arc<Shared>);
 
 struct Shared {
     running: AtomicUsize,
@@ -38,16 +38,16 @@ impl Ticker {
     }
 
     /// Keeps the clock ticking until the guard is dropped.
-    pub(crate) fn run(&self) -> Running<'_> {
+    pub(crate) fn run(&self) -> Running {
         self.shared.running.fetch_add(1, Ordering::SeqCst);
         if self.shared.asleep.load(Ordering::SeqCst) {
             self.thread.unpark();
         }
-        Running(&self.shared)
+        Running(Arc::clone(&self.shared))
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for Running {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::SeqCst);
     }

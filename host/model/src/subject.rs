@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use crate::{BundleName, ToolName};
 
@@ -12,7 +13,7 @@ pub const SUBJECT_BYTES_MAX: usize = 255;
 /// `%XX` with upper-case digits. There is exactly one spelling of each subject, so comparing bytes compares
 /// subjects. `.` and `..` are no segments.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Subject(Box<str>);
+pub struct Subject(Arc<str>);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubjectError {
