@@ -123,6 +123,22 @@ fn a_spinning_neighbour_does_not_stop_the_house() {
     spinners.clear();
 }
 
+/// The place of a call is taken for as long as its cell is there, and a cell that nobody waits for ends at its next tick.
+#[test]
+fn who_goes_away_gives_the_place_back() {
+    let house = House::start(&bundles(&["probe"], "cpuMsMax = 60000, wallMsMax = 60000, concurrencyMax = 1"));
+    let (headers, body) = house.modern_parts("tools/call", json!({"name": "probe_spin", "arguments": {}}));
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut stream = house.connect();
+    std::io::Write::write_all(&mut stream, house.request("POST", "/mcp", &headers, &body).as_bytes()).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    let started = Instant::now();
+    drop(stream);
+    assert_eq!(text(&house.call("probe_sleep", json!({"ms": 1}))), "slept");
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    assert_eq!(house.records(2)[0]["outcome"], "cancelled");
+}
+
 #[test]
 fn a_cell_breaks_off_alone() {
     let house = House::of(&["hello", "probe"], "");
