@@ -131,7 +131,7 @@ struct CellLimits {
 
   outputKibMax @3 :UInt32 = 4096;
   # Size of a result: all content, structured content and state; and of what the guest hands to one call of a
-  # host function (12 times as much where the functions of a component are its tools). 1 to 65,536.
+  # host function (15 times as much where the functions of a component are its tools). 1 to 65,536.
 
   concurrencyMax @4 :UInt32 = 64;
   # Cells of this bundle that run at the same time. Further calls wait in line. 1 to 10,000.
