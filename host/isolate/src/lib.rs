@@ -10,6 +10,8 @@
 
 mod cell;
 mod compile;
+#[doc(hidden)]
+pub mod fuzzing;
 mod inspect;
 mod machine;
 mod pool;

@@ -9,7 +9,7 @@ mod describe;
 mod docs;
 mod names;
 mod schema;
-mod value;
+pub(crate) mod value;
 
 use std::collections::HashMap;
 
@@ -23,6 +23,7 @@ use wasmtime::{Engine, Store};
 use crate::cell::LIFT_SLACK_BYTES;
 
 pub use describe::{describe, describe_in_child};
+pub(crate) use describe::{of_component, of_world};
 pub(crate) use docs::decode;
 
 /// What a component exports, as far as it can be a tool; and what cannot.

@@ -61,7 +61,7 @@ pub fn describe_in_child() -> io::Result<()> {
     io::stdout().write_all(&serde_json::to_vec(&described)?)
 }
 
-fn of_component(component: &[u8]) -> Result<Description, String> {
+pub(crate) fn of_component(component: &[u8]) -> Result<Description, String> {
     match docs::decode(component)? {
         DecodedWasm::WitPackage(..) => Err("it holds types alone, no code".to_owned()),
         DecodedWasm::Component(resolve, world) => match resolve.worlds.get(world) {
@@ -71,7 +71,7 @@ fn of_component(component: &[u8]) -> Result<Description, String> {
     }
 }
 
-fn of_world(resolve: &Resolve, world: &World) -> Description {
+pub(crate) fn of_world(resolve: &Resolve, world: &World) -> Description {
     let names = interface_names(resolve, world);
     let mut describer =
         Describer { resolve, schemas: Schemas::new(resolve, names), bytes: 0, description: Description::default() };
