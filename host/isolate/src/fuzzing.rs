@@ -8,9 +8,14 @@ use wit_parser::{Resolve, WorldId};
 use crate::pool::code_config;
 use crate::typed::{self, Description, value};
 
-/// Describes a component in this process.
+/// Describes a component in this process, as the child does.
 pub fn describe(component: &[u8]) -> Result<Description, String> {
-    typed::of_component(component)
+    typed::contained(typed::of_component, component)
+}
+
+/// The world of a component as WIT text, as the child writes it.
+pub fn wit(component: &[u8]) -> Result<String, String> {
+    typed::contained(typed::world_text, component)
 }
 
 /// Describes what a world exports.
