@@ -3,7 +3,7 @@
 mod cells;
 mod edges;
 mod round_trip;
-mod types;
+pub mod types;
 mod wire;
 
 use std::path::PathBuf;

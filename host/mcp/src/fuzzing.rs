@@ -11,8 +11,17 @@ use crate::versions::Version;
 /// What a text of a client is, before anything is looked up for it.
 #[derive(Debug)]
 pub enum Read {
-    Message { text: String, id: Option<String>, method: String, params: Option<String> },
-    Response { text: String, id: String, result: Result<String, String> },
+    Message {
+        text: String,
+        id: Option<String>,
+        method: String,
+        params: Option<String>,
+    },
+    Response {
+        text: String,
+        id: String,
+        result: Result<String, String>,
+    },
     /// What is answered.
     Refused(Bytes),
 }
