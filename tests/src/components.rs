@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -175,6 +176,11 @@ fn inspect_tells_what_a_component_is() {
     }
     let wit = folder.run(&["inspect", "--wit", "hello.wasm"]);
     assert!(wit.stdout.contains("export certosa:tools/tools@0.1.0;"), "{wit:?}");
+    // The library that reads types panics at this one, in a child.
+    let broken = "../fuzz/corpus/component/broken-package-panics-in-wit-parser";
+    folder.write("broken.wasm", fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(broken)).unwrap());
+    let ran = folder.run(&["inspect", "--wit", "broken.wasm"]);
+    assert!(ran.code == 3 && ran.stderr.contains("their reader broke off"), "{ran:?}");
     folder.write("http.wasm", wat("(component (import \"wasi:http/outgoing-handler@0.2.0\" (instance)))"));
     let ran = folder.run(&["inspect", "http.wasm"]);
     assert_eq!(ran.code, 3);

@@ -87,6 +87,7 @@ fn test(strict: bool) -> Done {
         step("formatting");
         run(cargo().args(["fmt", "--all", "--check"]))?;
         run(cargo().args(["fmt", "--all", "--check"]).current_dir(root().join("bundles")))?;
+        run(cargo().args(["fmt", "--check"]).current_dir(root().join("fuzz")))?;
     }
     build()?;
     clients()?;

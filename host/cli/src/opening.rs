@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use certosa_house::{Compilers, House, Progress};
+use certosa_isolate::CodeError;
 use certosa_manifest::{Manifest, Plan, Sources, compile_in_child};
 use certosa_store::StateFolder;
 use tokio::runtime::{Builder, Runtime};
@@ -16,6 +17,7 @@ use crate::output;
 const MANIFEST_TASK: &str = "internal-compile-manifest";
 const COMPONENT_TASK: &str = "internal-compile-component";
 const DESCRIBE_TASK: &str = "internal-describe-component";
+const WIT_TASK: &str = "internal-print-wit";
 const MANIFEST_KIND: &str = "manifest";
 
 /// Does the work of a child, if this process is one.
@@ -29,6 +31,8 @@ pub fn child_task() -> Option<ExitCode> {
         certosa_isolate::compile_in_child()
     } else if task == DESCRIBE_TASK {
         certosa_isolate::describe_in_child()
+    } else if task == WIT_TASK {
+        certosa_isolate::wit_in_child()
     } else {
         return None;
     };
@@ -87,6 +91,11 @@ pub async fn open(checked: Checked) -> anyhow::Result<House> {
 /// How to compile components: with this binary.
 pub fn compilers() -> anyhow::Result<Compilers> {
     Ok(Compilers { program: program()?, task: COMPONENT_TASK, describe_task: DESCRIBE_TASK })
+}
+
+/// The world of a component as WIT text.
+pub fn wit(component: &[u8]) -> anyhow::Result<Result<String, CodeError>> {
+    Ok(certosa_isolate::wit(component, &program()?, WIT_TASK))
 }
 
 fn program() -> anyhow::Result<PathBuf> {

@@ -10,6 +10,8 @@
 mod call;
 mod checks;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod house;
 mod json;
 mod kept;

@@ -7,6 +7,14 @@ pub struct Schema(Validator);
 
 const ERROR_CHARS_MAX: usize = 300;
 
+/// Regular expressions in one schema.
+const PATTERNS_MAX: usize = 100;
+/// The text of one, which is read again for each escape in it that ECMAScript has and Rust has not.
+const PATTERN_BYTES_MAX: usize = 1 << 10;
+/// One that is compiled: `\p{L}{1000}` has twelve letters and takes 10 MiB. To match takes time that grows with
+/// this and with the text.
+const PATTERN_SIZE_MAX: usize = 256 << 10;
+
 impl Schema {
     /// Compiles the schema of arguments or of a result: its root must describe an object.
     pub fn of_object(text: &str) -> Result<Self, String> {
@@ -14,8 +22,16 @@ impl Schema {
         if schema.get("type").and_then(Value::as_str) != Some("object") {
             return Err("has no \"type\": \"object\" at its root".to_owned());
         }
+        let patterns = patterns(&schema);
+        if patterns.len() > PATTERNS_MAX {
+            return Err(format!("has {} regular expressions, and at most {PATTERNS_MAX} are allowed", patterns.len()));
+        }
+        if let Some(long) = patterns.iter().find(|pattern| pattern.len() > PATTERN_BYTES_MAX) {
+            return Err(format!("has a regular expression of {} bytes, past {PATTERN_BYTES_MAX}", long.len()));
+        }
+        let expressions = PatternOptions::regex().size_limit(PATTERN_SIZE_MAX).dfa_size_limit(PATTERN_SIZE_MAX);
         let options = jsonschema::options().with_draft(Draft::Draft202012);
-        let built = options.with_pattern_options(PatternOptions::regex()).build(&schema);
+        let built = options.with_pattern_options(expressions).build(&schema);
         built.map(Self).map_err(|error| format!("is not a usable JSON Schema: {}", shorten(&error.to_string())))
     }
 
@@ -28,6 +44,25 @@ impl Schema {
             format!("{}{}", shorten(&place), shorten(&error.masked_with("the value").to_string()))
         })
     }
+}
+
+/// What stands in a schema as a regular expression, or looks like it.
+fn patterns(schema: &Value) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = vec![schema];
+    while let Some(value) = rest.pop() {
+        match value {
+            Value::Object(members) => {
+                found.extend(members.get("pattern").and_then(Value::as_str));
+                let named = members.get("patternProperties").and_then(Value::as_object);
+                found.extend(named.into_iter().flat_map(|named| named.keys().map(String::as_str)));
+                rest.extend(members.values());
+            }
+            Value::Array(items) => rest.extend(items),
+            _ => {}
+        }
+    }
+    found
 }
 
 fn shorten(text: &str) -> String {
@@ -72,6 +107,25 @@ mod tests {
         let text = r#"{"type":"object","properties":{"a":{"pattern":"^(a+)+$"}}}"#;
         let schema = Schema::of_object(text).unwrap();
         assert!(schema.check(&json!({"a": format!("{}!", "a".repeat(50_000))})).is_err());
+    }
+
+    #[test]
+    fn a_pattern_cannot_be_large() {
+        let schema = |pattern: &str| json!({"type": "object", "properties": {"a": {"pattern": pattern}}}).to_string();
+        for good in ["^[a-z0-9-]{1,253}$", r"^\p{L}{1,20}$", r"^[\w.+-]{1,64}@[\w-]+(\.[\w-]+){1,8}$", r"^\d{4}-\d\d$"]
+        {
+            let started = std::time::Instant::now();
+            assert!(Schema::of_object(&schema(good)).is_ok(), "{good}");
+            println!("{good} {:?}", started.elapsed());
+        }
+        for bad in [r"\p{L}{99}{9}", "(a{1000}){1000}", &r"\cA".repeat(400), &"(?i:\\p{L})".repeat(90)] {
+            let started = std::time::Instant::now();
+            assert!(Schema::of_object(&schema(bad)).is_err(), "{bad}");
+            println!("{bad} {:?}", started.elapsed());
+        }
+        let many =
+            format!("{{{}}}", (0..=PATTERNS_MAX).map(|n| format!(r#""a{n}":{{}}"#)).collect::<Vec<_>>().join(","));
+        assert!(Schema::of_object(&format!(r#"{{"type":"object","patternProperties":{many}}}"#)).is_err());
     }
 
     #[test]

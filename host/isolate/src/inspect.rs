@@ -8,8 +8,6 @@ use wasmparser::{
     InstanceTypeDeclaration, Parser, Payload, TypeBounds,
 };
 
-use crate::typed;
-
 /// What a component says of itself.
 #[derive(Debug, Clone, Serialize)]
 pub struct Shape {
@@ -161,16 +159,6 @@ impl Types {
             _ => true,
         }
     }
-}
-
-/// The component's world as WIT text.
-pub fn wit(bytes: &[u8]) -> Result<String, String> {
-    let decoded = typed::decode(bytes)?;
-    let mut printer = wit_component::WitPrinter::default();
-    let others: Vec<_> =
-        decoded.resolve().packages.iter().map(|(id, _)| id).filter(|id| *id != decoded.package()).collect();
-    printer.print(decoded.resolve(), decoded.package(), &others).map_err(|error| format!("{error:#}"))?;
-    Ok(printer.output.to_string())
 }
 
 fn broken(error: wasmparser::BinaryReaderError) -> ShapeError {

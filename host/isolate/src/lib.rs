@@ -10,6 +10,8 @@
 
 mod cell;
 mod compile;
+#[doc(hidden)]
+pub mod fuzzing;
 mod inspect;
 mod lanes;
 mod machine;
@@ -19,7 +21,7 @@ mod typed;
 
 pub use cell::{CellError, End};
 pub use compile::{COMPONENT_BYTES_MAX, CodeError, code_digest, compile, compile_in_child};
-pub use inspect::{Form, Shape, ShapeError, check_shape, wit};
+pub use inspect::{Form, Shape, ShapeError, check_shape};
 pub use machine::{Code, Image, ImageError, Machine, Warm};
 pub use pool::{PoolError, PoolFacts};
-pub use typed::{Description, Function, Skipped, describe, describe_in_child};
+pub use typed::{Description, Function, Skipped, describe, describe_in_child, wit, wit_in_child};

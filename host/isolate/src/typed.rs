@@ -9,7 +9,7 @@ mod describe;
 mod docs;
 mod names;
 mod schema;
-mod value;
+pub(crate) mod value;
 mod weight;
 
 use std::collections::HashMap;
@@ -23,8 +23,8 @@ use wasmtime::{Engine, Store};
 
 use crate::cell::LIFT_SLACK_BYTES;
 
-pub use describe::{describe, describe_in_child};
-pub(crate) use docs::decode;
+pub(crate) use describe::{contained, of_component, of_world, world_text};
+pub use describe::{describe, describe_in_child, wit, wit_in_child};
 
 /// What a component exports, as far as it can be a tool; and what cannot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,6 +10,8 @@
 //! ```
 
 mod compile;
+#[doc(hidden)]
+pub mod fuzzing;
 mod lex;
 mod limits;
 mod manifest;

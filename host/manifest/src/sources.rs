@@ -25,7 +25,7 @@ pub struct Sources {
 }
 
 /// A file that another one names.
-struct Wanted {
+pub(crate) struct Wanted {
     path: PathBuf,
     depth: usize,
     is_text: bool,
@@ -55,6 +55,13 @@ impl Sources {
             None => Ok(sources),
             Some(problems) => Err(problems),
         }
+    }
+
+    /// A manifest of one file, which is in no folder.
+    pub(crate) fn of_text(text: &str) -> Self {
+        let main = PathBuf::from("manifest.capnp");
+        let files = BTreeMap::from([(main.clone(), text.as_bytes().to_owned())]);
+        Self { folder: PathBuf::from("/nowhere"), main, files }
     }
 
     /// Reads one file and finds out which further ones it names.
@@ -138,7 +145,7 @@ impl Sources {
 }
 
 /// The files that `text` imports and embeds.
-fn references(shown: &str, text: &str, from: &FilePath, depth: usize) -> Result<Vec<Wanted>, Vec<Problem>> {
+pub(crate) fn references(shown: &str, text: &str, from: &FilePath, depth: usize) -> Result<Vec<Wanted>, Vec<Problem>> {
     let (mut wanted, mut problems) = (Vec::new(), Vec::new());
     for pair in tokens(text).windows(2) {
         let [word, name] = pair else { continue };

@@ -23,21 +23,21 @@ use crate::versions::Version;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Initialize<'a> {
+pub(crate) struct Initialize<'a> {
     #[serde(borrow)]
     protocol_version: Cow<'a, str>,
     #[serde(default)]
-    capabilities: Capabilities,
+    pub capabilities: Capabilities,
 }
 
 #[derive(Deserialize)]
-struct SetLevel {
+pub(crate) struct SetLevel {
     level: LogLevel,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Cancelled<'a> {
+pub(crate) struct Cancelled<'a> {
     #[serde(borrow)]
     request_id: &'a serde_json::value::RawValue,
 }

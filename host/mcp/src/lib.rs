@@ -12,6 +12,8 @@ mod asking;
 mod catalog;
 mod exchange;
 mod face;
+#[doc(hidden)]
+pub mod fuzzing;
 mod headers;
 mod hub;
 mod legacy;

@@ -135,7 +135,7 @@ fn large_arguments_take_no_long_time() {
 fn corrupted_components_never_crash_the_describing_child() {
     let whole = component(HOSTILE, &module(HOSTILE_CODE));
     let whole = super::wire::with_docs(whole, HOSTILE);
-    let mut chance = super::types::Chance(1);
+    let mut chance = super::types::Chance::Seed(1);
     for _ in 0..150 {
         let mut bytes = whole.clone();
         for _ in 0..1 + chance.below(3) {

@@ -1,21 +1,35 @@
 //! Types and values by chance, always the same ones for the same seed; and what a value is in JSON.
 
+use std::collections::VecDeque;
+
 use serde_json::{Map, Number, Value, json};
 
-/// SplitMix64.
-pub struct Chance(pub u64);
+/// What decides by chance: SplitMix64, or the bytes of a fuzzer and then zeros.
+pub enum Chance {
+    Seed(u64),
+    Bytes(VecDeque<u8>),
+}
 
 impl Chance {
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        match self {
+            Self::Seed(state) => {
+                *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                let mut z = *state;
+                z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                z ^ (z >> 31)
+            }
+            Self::Bytes(bytes) => (0..8).fold(0, |all, _| all << 8 | u64::from(bytes.pop_front().unwrap_or(0))),
+        }
     }
 
     pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
+        match self {
+            // One byte is enough for most, and easier to change for a fuzzer.
+            Self::Bytes(bytes) if bound <= 256 => usize::from(bytes.pop_front().unwrap_or(0)) % bound,
+            _ => (self.next() % bound as u64) as usize,
+        }
     }
 
     pub fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
@@ -325,4 +339,66 @@ pub fn base64(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// The value with something else in one place; it may still be of its type.
+pub fn broken(chance: &mut Chance, value: &Value) -> Value {
+    let mut broken = value.clone();
+    let place = somewhere(&mut broken, chance);
+    *place = junk(chance, place);
+    broken
+}
+
+fn somewhere<'v>(value: &'v mut Value, chance: &mut Chance) -> &'v mut Value {
+    let width = match value {
+        Value::Array(items) => items.len(),
+        Value::Object(members) => members.len(),
+        _ => 0,
+    };
+    if width == 0 || chance.below(4) == 0 {
+        return value;
+    }
+    let inner = match value {
+        Value::Object(members) => members.values_mut().nth(chance.below(width)),
+        value => value.get_mut(chance.below(width)),
+    };
+    somewhere(inner.unwrap(), chance)
+}
+
+fn junk(chance: &mut Chance, old: &Value) -> Value {
+    let mut whole = old.clone();
+    match &mut whole {
+        Value::Object(members) if chance.below(2) == 0 => {
+            members.insert("stranger".to_owned(), json!(1));
+            return whole;
+        }
+        Value::Array(items) if chance.below(2) == 0 => {
+            items.push(items.first().cloned().unwrap_or(json!(null)));
+            return whole;
+        }
+        _ => {}
+    }
+    let some = [
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(256),
+        json!(1.5),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(1e300),
+        json!(""),
+        json!("ab"),
+        json!("AB=="),
+        json!("AA="),
+        json!("nan"),
+        json!("ok"),
+        json!([]),
+        json!([null]),
+        json!({}),
+        json!({"some": null}),
+        json!({"ok": 1}),
+        json!({"ok": 1, "err": 2}),
+    ];
+    chance.one(&some).clone()
 }

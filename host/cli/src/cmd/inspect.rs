@@ -3,9 +3,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use certosa_house::Offer;
-use certosa_isolate::{
-    Code, CodeError, Description, Form, Machine, Shape, Skipped, check_shape, compile, describe, wit,
-};
+use certosa_isolate::{Code, CodeError, Description, Form, Machine, Shape, Skipped, check_shape, compile, describe};
 use certosa_model::{CellLimits, TOOL_NAME_BYTES_MAX};
 
 use crate::args::Output;
@@ -48,7 +46,7 @@ pub fn run(args: &Inspect, format: Output) -> anyhow::Result<Exit> {
         Err(error) => return Ok(unusable(&error.to_string(), format)),
     };
     if args.wit {
-        return Ok(match wit(&bytes) {
+        return Ok(match usable(opening::wit(&bytes)?)? {
             Ok(text) => {
                 output::say(text.trim_end());
                 Exit::Done

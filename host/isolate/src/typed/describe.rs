@@ -31,6 +31,18 @@ const SKIPPED_CHARS_MAX: usize = 300;
 /// Describes `component` in a child of `program` (our own binary), which runs [`describe_in_child`] when its
 /// only argument is `task`.
 pub fn describe(component: &[u8], program: &Path, task: &str) -> Result<Description, CodeError> {
+    serde_json::from_slice(&ask(component, program, task)?)
+        .map_err(|error| CodeError::Exports(format!("their reader said something else: {error}")))
+}
+
+/// The world of `component` as WIT text, written in a child of `program` (our own binary), which runs
+/// [`wit_in_child`] when its only argument is `task`.
+pub fn wit(component: &[u8], program: &Path, task: &str) -> Result<String, CodeError> {
+    String::from_utf8(ask(component, program, task)?)
+        .map_err(|error| CodeError::Exports(format!("their reader said something else: {error}")))
+}
+
+fn ask(component: &[u8], program: &Path, task: &str) -> Result<Vec<u8>, CodeError> {
     let job = Job {
         program,
         args: vec![task.into()],
@@ -45,23 +57,43 @@ pub fn describe(component: &[u8], program: &Path, task: &str) -> Result<Descript
         let gave_up = || format!("their reader gave up ({})", finished.status);
         return Err(CodeError::Exports(if said.is_empty() { gave_up() } else { said.to_owned() }));
     }
-    serde_json::from_slice(&finished.output)
-        .map_err(|error| CodeError::Exports(format!("their reader said something else: {error}")))
+    Ok(finished.output)
 }
 
-/// The child's half: a component on standard input, its description on standard output.
+/// The child's half of [`describe`]: a component on standard input, its description on standard output.
 pub fn describe_in_child() -> io::Result<()> {
+    answer(|component| serde_json::to_vec(&of_component(component)?).map_err(|error| error.to_string()))
+}
+
+/// The child's half of [`wit`]: a component on standard input, its world on standard output.
+pub fn wit_in_child() -> io::Result<()> {
+    answer(|component| world_text(component).map(String::into_bytes))
+}
+
+fn answer(read: fn(&[u8]) -> Result<Vec<u8>, String>) -> io::Result<()> {
     Cage { folder: None, memory_bytes_max: MEMORY_BYTES_MAX, cpu_s_max: CPU_S_MAX }.enter()?;
     let mut component = Vec::new();
     io::stdin().take(COMPONENT_BYTES_MAX + 1).read_to_end(&mut component)?;
     // A panic is said in one line, as every other reason is.
     std::panic::set_hook(Box::new(|_| {}));
-    let read = std::panic::catch_unwind(|| of_component(&component));
-    let described = read.map_err(|_| io::Error::other("their reader broke off"))?.map_err(io::Error::other)?;
-    io::stdout().write_all(&serde_json::to_vec(&described)?)
+    io::stdout().write_all(&contained(read, &component).map_err(io::Error::other)?)
 }
 
-fn of_component(component: &[u8]) -> Result<Description, String> {
+/// Libraries that read types break off at some that no compiler writes.
+pub(crate) fn contained<T>(read: fn(&[u8]) -> Result<T, String>, component: &[u8]) -> Result<T, String> {
+    std::panic::catch_unwind(|| read(component)).unwrap_or_else(|_| Err("their reader broke off".to_owned()))
+}
+
+pub(crate) fn world_text(component: &[u8]) -> Result<String, String> {
+    let decoded = docs::decode(component)?;
+    let mut printer = WitPrinter::default();
+    let others: Vec<_> =
+        decoded.resolve().packages.iter().map(|(id, _)| id).filter(|id| *id != decoded.package()).collect();
+    printer.print(decoded.resolve(), decoded.package(), &others).map_err(|error| format!("{error:#}"))?;
+    Ok(printer.output.to_string())
+}
+
+pub(crate) fn of_component(component: &[u8]) -> Result<Description, String> {
     match docs::decode(component)? {
         DecodedWasm::WitPackage(..) => Err("it holds types alone, no code".to_owned()),
         DecodedWasm::Component(resolve, world) => match resolve.worlds.get(world) {
@@ -71,7 +103,7 @@ fn of_component(component: &[u8]) -> Result<Description, String> {
     }
 }
 
-fn of_world(resolve: &Resolve, world: &World) -> Description {
+pub(crate) fn of_world(resolve: &Resolve, world: &World) -> Description {
     let names = interface_names(resolve, world);
     let mut describer =
         Describer { resolve, schemas: Schemas::new(resolve, names), bytes: 0, description: Description::default() };

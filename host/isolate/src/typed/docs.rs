@@ -18,7 +18,7 @@ const SECTION: &str = "package-docs";
 const HIDDEN: &[u8; SECTION.len()] = b"-not-read-!-";
 
 /// What a component imports and exports, as WIT.
-pub(crate) fn decode(component: &[u8]) -> Result<DecodedWasm, String> {
+pub(super) fn decode(component: &[u8]) -> Result<DecodedWasm, String> {
     let (plain, notes) = without_docs(component);
     let mut decoded = wit_component::decode(&plain).map_err(|error| format!("{error:#}"))?;
     if let DecodedWasm::Component(resolve, world) = &mut decoded {

@@ -23,7 +23,7 @@ struct Misfit {
 type Read<T> = Result<T, Misfit>;
 
 /// The arguments of a function, in its order.
-pub(super) fn arguments(json: &str, parameters: &[(String, Type)]) -> Result<Vec<Val>, String> {
+pub(crate) fn arguments(json: &str, parameters: &[(String, Type)]) -> Result<Vec<Val>, String> {
     let value: Value = serde_json::from_str(json).map_err(|error| format!("they are not JSON: {error}"))?;
     let parameters = parameters.iter().map(|(name, ty)| (name.as_str(), ty.clone()));
     let read = object(&value).and_then(|members| fields(members, parameters));
@@ -262,7 +262,7 @@ fn set<'t, N: ExactSizeIterator<Item = &'t str>>(value: &Value, names: impl Fn()
 
 /// The JSON of a value. The text ends soon after `bytes_max` bytes, wherever it is then: what is longer than
 /// that is only measured.
-pub(super) fn json(value: &Val, ty: &Type, bytes_max: usize) -> String {
+pub(crate) fn json(value: &Val, ty: &Type, bytes_max: usize) -> String {
     let mut writer = Writer { text: String::new(), bytes_max };
     writer.value(value, ty);
     writer.text

@@ -1,0 +1,21 @@
+//! What each target does with an input: it panics where the host is wrong. The targets and the test that
+//! replays their corpora include these files.
+
+pub mod arguments;
+pub mod component;
+pub mod json;
+pub mod manifest;
+pub mod offer;
+pub mod rpc;
+pub mod schema;
+
+/// The targets by their names.
+pub const ALL: [(&str, fn(&[u8])); 7] = [
+    ("arguments", arguments::run),
+    ("component", component::run),
+    ("json", json::run),
+    ("manifest", manifest::run),
+    ("offer", offer::run),
+    ("rpc", rpc::run),
+    ("schema", schema::run),
+];

@@ -1,0 +1,76 @@
+//! What the fuzz targets in `fuzz/` reach of this crate; nothing else uses it.
+
+use bytes::Bytes;
+use certosa_model::TraceParent;
+
+use crate::legacy::{Cancelled, Initialize, SetLevel};
+use crate::params::Params;
+use crate::rpc::{self, Body, Code, Envelope, Malformed};
+use crate::versions::Version;
+
+/// What a text of a client is, before anything is looked up for it.
+#[derive(Debug)]
+pub enum Read {
+    Message {
+        text: String,
+        id: Option<String>,
+        method: String,
+        params: Option<String>,
+    },
+    Response {
+        text: String,
+        id: String,
+        result: Result<String, String>,
+    },
+    /// What is answered.
+    Refused(Bytes),
+}
+
+/// Reads a body, and the parameters of each message in it as those of every method.
+pub fn read(body: &[u8]) -> Vec<Read> {
+    match rpc::read(body) {
+        Ok(Body::One(text)) => vec![one(text)],
+        Ok(Body::Batch(texts)) => texts.into_iter().map(|text| one(text.get())).collect(),
+        Err(malformed) => vec![refused("", malformed)],
+    }
+}
+
+fn one(text: &str) -> Read {
+    let envelope = match Envelope::parse(text) {
+        Ok(envelope) => envelope,
+        Err(malformed) => return refused(text, malformed),
+    };
+    if let Err(why) = envelope.params::<Params<'_>>().map(|params| look(&params)) {
+        return Read::Refused(rpc::error(envelope.id, Code::InvalidParams, &why, None));
+    }
+    let _any: (Result<Cancelled<'_>, _>, Result<SetLevel, _>) = (envelope.params(), envelope.params());
+    if let Ok(opening) = envelope.params::<Initialize<'_>>() {
+        let _all = Version::ALL.map(|version| opening.capabilities.askable(version));
+    }
+    Read::Message {
+        text: text.to_owned(),
+        id: envelope.id.map(str::to_owned),
+        method: envelope.method.clone().into_owned(),
+        params: envelope.params.map(str::to_owned),
+    }
+}
+
+fn look(params: &Params<'_>) {
+    let Some(meta) = &params.meta else { return };
+    if let Some(capabilities) = &meta.capabilities {
+        let _all = Version::ALL.map(|version| capabilities.askable(version));
+    }
+    let _trace = meta.traceparent.as_deref().and_then(TraceParent::parse);
+    let _token = meta.progress_token.map(|token| rpc::is_id(token.get()));
+}
+
+fn refused(text: &str, malformed: Malformed) -> Read {
+    let (code, why, id) = match malformed {
+        Malformed::Response(response) => {
+            return Read::Response { text: text.to_owned(), id: response.id, result: response.result };
+        }
+        Malformed::NotJson(why) => (Code::Parse, why, None),
+        Malformed::NotRequest(why, id) => (Code::InvalidRequest, why, id),
+    };
+    Read::Refused(rpc::error(id.as_deref(), code, &why, None))
+}
