@@ -180,7 +180,7 @@ fn a_thousand_broken_components_harm_nobody() {
     );
     let machine = Machine::new(2, [&limits()]).unwrap();
     assert_eq!(fate(&machine, &whole), Fate::Loaded);
-    let mut chance = Chance(7);
+    let mut chance = Chance::Seed(7);
     let mut fates = std::collections::BTreeMap::new();
     let mut see = |fate| *fates.entry(fate).or_insert(0) += 1;
     // Every truncation.
