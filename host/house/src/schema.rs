@@ -13,7 +13,7 @@ const PATTERNS_MAX: usize = 100;
 const PATTERN_BYTES_MAX: usize = 1 << 10;
 /// One that is compiled: `\p{L}{1000}` has twelve letters and takes 10 MiB. To match takes time that grows with
 /// this and with the text.
-const PATTERN_SIZE_MAX: usize = 256 << 10;
+const PATTERN_SIZE_MAX: usize = 1 << 20;
 
 impl Schema {
     /// Compiles the schema of arguments or of a result: its root must describe an object.
@@ -74,6 +74,8 @@ fn shorten(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
     use serde_json::json;
 
@@ -112,16 +114,14 @@ mod tests {
     #[test]
     fn a_pattern_cannot_be_large() {
         let schema = |pattern: &str| json!({"type": "object", "properties": {"a": {"pattern": pattern}}}).to_string();
-        for good in ["^[a-z0-9-]{1,253}$", r"^\p{L}{1,20}$", r"^[\w.+-]{1,64}@[\w-]+(\.[\w-]+){1,8}$", r"^\d{4}-\d\d$"]
+        for good in ["^[a-z0-9-]{1,253}$", r"^\p{L}{1,10}$", r"^[\w.+-]{1,64}@[\w-]+(\.[\w-]+){1,8}$", r"^\d{4}-\d\d$"]
         {
-            let started = std::time::Instant::now();
             assert!(Schema::of_object(&schema(good)).is_ok(), "{good}");
-            println!("{good} {:?}", started.elapsed());
         }
         for bad in [r"\p{L}{99}{9}", "(a{1000}){1000}", &r"\cA".repeat(400), &"(?i:\\p{L})".repeat(90)] {
-            let started = std::time::Instant::now();
+            let started = Instant::now();
             assert!(Schema::of_object(&schema(bad)).is_err(), "{bad}");
-            println!("{bad} {:?}", started.elapsed());
+            assert!(started.elapsed() < Duration::from_secs(5), "{bad}: {:?}", started.elapsed());
         }
         let many =
             format!("{{{}}}", (0..=PATTERNS_MAX).map(|n| format!(r#""a{n}":{{}}"#)).collect::<Vec<_>>().join(","));
