@@ -60,6 +60,8 @@ pub enum JobError {
 }
 
 const ERRORS_BYTES_MAX: u64 = 64 << 10;
+/// Left to itself the allocator sets aside as much address space at once as some children have.
+const ALLOCATOR: (&str, &str) = ("MIMALLOC_ARENA_RESERVE", "32MiB");
 
 impl Cage<'_> {
     /// Shuts the calling process in. Says whether the kernel also guards the files.
@@ -101,6 +103,7 @@ impl Job<'_> {
         let mut child = Command::new(self.program)
             .args(&self.args)
             .env_clear()
+            .env(ALLOCATOR.0, ALLOCATOR.1)
             .envs(self.env)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -7,14 +7,16 @@ use rustix::time::{ClockId, clock_gettime};
 /// as it does not wait. Whoever polls the cell lets the clock run and stops it; ticks look at it in between.
 ///
 /// A stretch between two waits that no tick sees is shorter than a tick and is taken from the monotonic clock,
-/// which costs next to nothing. From its first tick on a stretch is taken from the clock of the thread, which
-/// is a system call, and does not count the time in which the thread had to give way to others.
+/// which costs next to nothing. From the first tick on time is taken from the clock of the thread, which is a system
+/// call, and does not count the time in which the thread had to give way to others.
 #[derive(Debug, Default)]
 pub struct CpuClock(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     spent: Duration,
+    /// A tick has seen it before.
+    is_long: bool,
     stretch: Option<Stretch>,
 }
 
@@ -28,7 +30,10 @@ struct Stretch {
 impl CpuClock {
     /// The cell goes on.
     pub fn run(&self) {
-        self.lock().stretch = Some(Stretch { since: Instant::now(), thread: None });
+        let mut state = self.lock();
+        // Who works for long may be made to give way at any time.
+        let thread = state.is_long.then(on_thread);
+        state.stretch = Some(Stretch { since: Instant::now(), thread });
     }
 
     /// The cell waits, or has ended.
@@ -42,8 +47,9 @@ impl CpuClock {
     /// A tick found the cell running: what it has spent until now.
     pub fn look(&self) -> Duration {
         let mut state = self.lock();
-        let State { spent, stretch } = &mut *state;
+        let State { spent, is_long, stretch } = &mut *state;
         if let Some(stretch) = stretch {
+            *is_long = true;
             let now = on_thread();
             *spent += stretch.thread.replace(now).map_or_else(|| stretch.since.elapsed(), |before| now - before);
         }

@@ -26,10 +26,11 @@ impl Tools {
         let component = instance.component();
         let [name, ..] = EXPORTS;
         let Some(interface) = component.get_export_index(None, name) else { return Ok(None) };
+        let indices = GuestIndices::new(instance)?;
         let Some(call) = component.get_export_index(Some(&interface), "call-tool") else {
             wasmtime::bail!("`{name}` has no `call-tool`");
         };
-        Ok(Some(Self { indices: GuestIndices::new(instance)?, call, is_compared: AtomicBool::new(false) }))
+        Ok(Some(Self { indices, call, is_compared: AtomicBool::new(false) }))
     }
 
     pub(crate) async fn list(
