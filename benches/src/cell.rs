@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use certosa_house::{Ask, Call, Compilers, House, Way};
-use certosa_isolate::{Code, Image, Machine, compile};
+use certosa_isolate::{Code, Image, Machine, Work, compile};
 use certosa_manifest::{Manifest, Plan, Sources};
 use certosa_mcp::{Answer, Face, Message};
 use certosa_model::{Kind, Subject, ToolName};
@@ -59,7 +59,7 @@ async fn one(machine: &Machine, image: &Arc<Image>, permit: &Permit<'_>, plan: &
         state: None,
         askable: Askable::empty(),
     });
-    let end = machine.call(image, permit, task, &plan.limits, Hearing::default(), ()).await;
+    let end = machine.call(image, permit, Work { task, limits: plan.limits, hearing: Hearing::default() }, ()).await;
     matches!(end.result, Ok(Outcome::Tool(_)))
 }
 

@@ -1,4 +1,4 @@
-use certosa_isolate::End;
+use certosa_isolate::{End, Work};
 use certosa_model::{BundleName, Change, Kind, TraceParent};
 use certosa_policy::{Caller, Denial, Permit, Target, decide};
 use certosa_syscall::Hearing;
@@ -167,12 +167,12 @@ impl House {
         places: (Place, Place),
     ) -> End<Outcome> {
         let Bundle { image, limits, kept, .. } = bundle;
+        let work = Work { task, limits: *limits, hearing };
         if kept.is_once() {
-            return self.machine.call(image, permit, task, limits, hearing, places).await;
+            return self.machine.call(image, permit, work, places).await;
         }
         let caller = permit.caller().subject();
-        let warm = kept.take(caller);
-        let (end, warm, _places) = self.machine.call_again(warm, image, permit, task, limits, hearing, places).await;
+        let (end, warm, _places) = self.machine.call_again(kept.take(caller), image, permit, work, places).await;
         if let Some(warm) = warm {
             kept.put(caller, warm);
         }

@@ -50,6 +50,14 @@ pub enum Code<'a> {
     File(File),
 }
 
+/// What a cell does: one task, within its bounds.
+pub struct Work {
+    pub task: Task,
+    pub limits: CellLimits,
+    /// Who hears of it before its end.
+    pub hearing: Hearing,
+}
+
 /// A cell that outlives its calls. It is dropped when one of them ends with anything but a result.
 pub struct Warm {
     store: Store<Cell>,
@@ -153,12 +161,11 @@ impl Machine {
         &self,
         image: &Arc<Image>,
         _permit: &Permit<'_>,
-        task: Task,
-        limits: &CellLimits,
-        hearing: Hearing,
+        work: Work,
         held: impl Send + 'static,
     ) -> End<Outcome> {
-        let (ticking, image, limits) = (self.ticker.run(), Arc::clone(image), *limits);
+        let (ticking, image) = (self.ticker.run(), Arc::clone(image));
+        let Work { task, limits, hearing } = work;
         let cell = async move {
             let _held = (held, ticking);
             let mut store = image.store(&limits, hearing);
@@ -178,15 +185,13 @@ impl Machine {
         warm: Option<Warm>,
         image: &Arc<Image>,
         _permit: &Permit<'_>,
-        task: Task,
-        limits: &CellLimits,
-        hearing: Hearing,
+        work: Work,
         held: H,
     ) -> (End<Outcome>, Option<Warm>, Option<H>) {
-        let (ticking, image, limits) = (self.ticker.run(), Arc::clone(image), *limits);
+        let (ticking, image) = (self.ticker.run(), Arc::clone(image));
         let cell = async move {
             let _ticking = ticking;
-            let (end, warm) = image.run_again(warm, &task, &limits, hearing).await;
+            let (end, warm) = image.run_again(warm, &work.task, &work.limits, work.hearing).await;
             (end, warm, Some(held))
         };
         self.lanes.run(cell).await.unwrap_or_else(|lost| (End::lost(&lost), None, None))
