@@ -30,7 +30,7 @@ struct Manifest {
   # Port 0 takes any free port and prints it.
 
   bundles @1 :List(Bundle);
-  # What runs here. At least 1, at most 1,000, with distinct names.
+  # What runs here. At least 1, at most 10,000, with distinct names.
 
   routes @2 :List(Route);
   # What can be reached from outside, and by whom. A bundle that no route names is loaded and checked,

@@ -214,7 +214,7 @@ async function asGemini() {
   });
 }
 
-endAfter(120_000);
+endAfter(300_000);
 await asAnSdk();
 for (const [name, run] of Object.entries({ 'claude-code': asClaudeCode, codex: asCodex, gemini: asGemini })) {
   if (without.includes(name)) console.log(`not tried: ${name}`);

@@ -103,7 +103,7 @@ async function speaks(what, target, version) {
   });
 }
 
-endAfter(120_000);
+endAfter(300_000);
 const few = ['tools/list', 'prompts/get', 'resources/list'];
 for (const [what, target, inModern, inLegacy] of [
   ['HTTP', [url], few, undefined],

@@ -95,18 +95,29 @@ fn ends_a_connection_of_http_1(requests: usize, call: Value) {
     drop(first);
 }
 
-/// How many events come on a stream when its window is opened at last.
-fn read_at_last(http2: &mut Http2, stream: u32) -> usize {
+/// Waits until the house has answered on each of these streams: until it has opened them.
+fn wait_for_heads(http2: &mut Http2, mut streams: Vec<u32>) {
+    while !streams.is_empty() {
+        match http2.next(Instant::now() + seconds(30)) {
+            Next::Frame(frame) => streams.retain(|stream| frame.kind != HEADERS || frame.stream != *stream),
+            other => panic!("{streams:?} are not open: {other:?}"),
+        }
+    }
+}
+
+/// How many events come on a stream when its window is opened at last: so many, and what comes soon after them.
+fn read_at_last(http2: &mut Http2, stream: u32, expected: usize) -> usize {
     http2.send(frame(WINDOW_UPDATE, 0, stream, &1_000_000u32.to_be_bytes()));
     http2.send(frame(WINDOW_UPDATE, 0, 0, &1_000_000u32.to_be_bytes()));
     let mut text = String::new();
     loop {
-        match http2.next(Instant::now() + seconds(1)) {
+        let count = text.matches("data: ").count();
+        match http2.next(Instant::now() + seconds(if count < expected { 30 } else { 1 })) {
             Next::Frame(frame) if frame.kind == DATA && frame.stream == stream => {
                 text += &String::from_utf8_lossy(&frame.payload);
             }
             Next::Frame(_) => {}
-            Next::Quiet => return text.matches("data: ").count(),
+            Next::Quiet => return count,
             Next::Closed => panic!("closed"),
         }
     }
@@ -132,15 +143,15 @@ fn notices_that_are_not_read_are_dropped() {
     let headers = [("accept", "text/event-stream"), ("mcp-session-id", session)];
     let get = wire::to(&house, "GET", "/mcp", &headers);
     http2.send(frame(HEADERS, END_HEADERS | END_STREAM, 3, &get));
-    thread::sleep(Duration::from_millis(300));
+    wait_for_heads(&mut http2, vec![1, 3]);
     for _ in 0..12 {
         wire::call(&house, &root, "probe_touch_many", json!({"count": 64}));
     }
-    let told = read_at_last(&mut http2, 1);
+    let told = read_at_last(&mut http2, 1, 500);
     assert!((500..=513).contains(&told), "{told} of 768");
-    let told = read_at_last(&mut http2, 3);
+    let told = read_at_last(&mut http2, 3, 10);
     assert!((10..=17).contains(&told), "{told} of 432");
     // The stream is as good as before: what comes up now is told.
     wire::call(&house, &root, "probe_touch_many", json!({"count": 1}));
-    assert_eq!(read_at_last(&mut http2, 1), 1);
+    assert_eq!(read_at_last(&mut http2, 1, 1), 1);
 }

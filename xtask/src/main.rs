@@ -3,7 +3,7 @@
 
 use std::env;
 use std::fs;
-use std::io;
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
@@ -49,6 +49,9 @@ const WASMTIME: &str = "48.0.8";
 /// The version of `wit-bindgen-cli`, which makes C of WIT.
 const WIT_BINDGEN: &str = "0.63.0";
 
+/// More tests than these that fail are no matter of company.
+const SECOND_TRIES_MAX: usize = 8;
+
 type Done = Result<(), String>;
 
 fn main() -> ExitCode {
@@ -92,9 +95,7 @@ fn test(strict: bool) -> Done {
     build()?;
     clients()?;
     foreign()?;
-    step("tests");
-    // More at once than there are cores: many of them wait for a limit of time.
-    run(cargo().args(["test", "--release", "--workspace"]).env("RUST_TEST_THREADS", "5"))?;
+    tests()?;
     if strict {
         // In the profile and with the features of the build above, so that nothing is compiled twice.
         step("lints");
@@ -102,6 +103,29 @@ fn test(strict: bool) -> Done {
         instructions()?;
     }
     Ok(())
+}
+
+/// Runs all tests, more at once than there are cores, because many of them wait for a limit of time. One that does not
+/// pass in that company is told by name and has to pass alone.
+fn tests() -> Done {
+    step("tests");
+    let mut all = cargo();
+    all.args(["test", "--release", "--workspace", "--no-fail-fast"]).env("RUST_TEST_THREADS", "5");
+    let mut child = all.stdout(Stdio::piped()).spawn().map_err(|error| format!("could not run cargo: {error}"))?;
+    let mut failed = Vec::new();
+    for text in BufReader::new(child.stdout.take().ok_or("cargo has no output")?).lines().map_while(Result::ok) {
+        failed.extend(text.strip_prefix("test ").and_then(|text| text.strip_suffix(" ... FAILED")).map(str::to_owned));
+        println!("{text}");
+    }
+    let status = child.wait().map_err(|error| format!("lost sight of cargo: {error}"))?;
+    if status.success() {
+        return Ok(());
+    }
+    if failed.is_empty() || failed.len() > SECOND_TRIES_MAX {
+        return Err(format!("{} failed ({status})", line(&all)));
+    }
+    step(&format!("once more, one at a time: {}", failed.join(", ")));
+    run(cargo().args(["test", "--release", "--workspace", "--", "--exact", "--test-threads", "1"]).args(failed))
 }
 
 /// Holds calls to their budget of instructions.
@@ -324,8 +348,14 @@ fn peers() -> Done {
 }
 
 fn run(command: &mut Command) -> Done {
-    let status = command.status().map_err(|error| format!("could not run {command:?}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?} failed ({status})")) }
+    let status = command.status().map_err(|error| format!("could not run {}: {error}", line(command)))?;
+    if status.success() { Ok(()) } else { Err(format!("{} failed ({status})", line(command))) }
+}
+
+/// A command as one would type it, without what its environment lacks.
+fn line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 fn cargo() -> Command {

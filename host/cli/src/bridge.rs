@@ -169,7 +169,7 @@ impl Bridge {
 
     async fn try_send(&self, text: Bytes, id: Option<&str>, again: bool) -> anyhow::Result<()> {
         let headers = self.headers(&text).await?;
-        let session = headers.get(SESSION_HEADER).cloned();
+        let session = headers.get(&SESSION_HEADER).cloned();
         let mut response = self.request(Method::POST, headers, text.clone()).await?;
         if let (StatusCode::NOT_FOUND, Some(ended)) = (response.status(), session)
             && self.reopen(&ended).await?
@@ -183,7 +183,7 @@ impl Bridge {
                 false => bail!("its stream ended without an answer"),
             };
         }
-        let (status, begun) = (response.status(), response.headers().get(SESSION_HEADER).cloned());
+        let (status, begun) = (response.status(), response.headers().get(&SESSION_HEADER).cloned());
         let body = response.into_body().collect().await?.to_bytes();
         if let Some(session) = begun {
             self.begin(session, &body);
@@ -218,13 +218,13 @@ impl Bridge {
     /// Opens the session again that has `ended` without the client: its house was started anew.
     async fn reopen(&self, ended: &HeaderValue) -> anyhow::Result<bool> {
         let _one_at_a_time = self.reopening.lock().await;
-        if self.locked().get(SESSION_HEADER).is_some_and(|session| session != ended) {
+        if self.locked().get(&SESSION_HEADER).is_some_and(|session| session != ended) {
             return Ok(true);
         }
         let opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(opening) = opening else { return Ok(false) };
         let response = self.request(Method::POST, media(HeaderMap::new()), opening).await?;
-        let Some(session) = response.headers().get(SESSION_HEADER).cloned() else { return Ok(false) };
+        let Some(session) = response.headers().get(&SESSION_HEADER).cloned() else { return Ok(false) };
         let body = response.into_body().collect().await?.to_bytes();
         self.begin(session, &body);
         let ready = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
@@ -250,7 +250,7 @@ impl Bridge {
         loop {
             let mut headers = self.locked().clone();
             headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-            let session = headers.get(SESSION_HEADER).cloned();
+            let session = headers.get(&SESSION_HEADER).cloned();
             match (self.request(Method::GET, headers, Bytes::new()).await, session) {
                 (Ok(response), _) if response.status() == StatusCode::OK => drop(self.events(response, None).await),
                 (Ok(response), Some(ended)) if response.status() == StatusCode::NOT_FOUND => {
@@ -393,7 +393,7 @@ impl Bridge {
         let answer: Value = serde_json::from_slice(body).unwrap_or_default();
         let version = answer.get("result").and_then(|result| result.get("protocolVersion")).and_then(Value::as_str);
         let mut headers = self.locked();
-        headers.insert(SESSION_HEADER, session);
+        headers.insert(SESSION_HEADER.clone(), session);
         if let Some(version) = version {
             headers.insert(VERSION_HEADER, header_value(version));
         }

@@ -15,7 +15,7 @@ use clap::Parser as _;
 
 use crate::args::{Args, Command, Output};
 
-/// A call makes and frees some hundred small things, which glibc's allocator takes 5 to 10 % longer for
+/// A call makes and frees some hundred small things; with glibc's allocator it took about 5 % longer
 /// (docs/performance.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,11 +1,10 @@
 //! Host and Origin: the checks against web pages that talk to this machine through the browser of someone on
 //! it (DNS rebinding; MCP 2026-07-28, "Streamable HTTP", security warning). They are always on.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use http::header::{HOST, ORIGIN};
 use http::request::Parts;
-use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Version};
 
 use crate::respond::Refusal;
@@ -54,20 +53,32 @@ fn single(headers: &HeaderMap, name: HeaderName, refusal: Refusal) -> Result<Opt
 }
 
 fn is_ours(host: &str, port: u16, default: u16) -> bool {
-    loopback(host).is_some_and(|authority| authority.port_u16().unwrap_or(default) == port)
+    loopback(host).is_some_and(|named| named.unwrap_or(default) == port)
 }
 
 fn is_loopback(authority: &str) -> bool {
     loopback(authority).is_some()
 }
 
-/// `HOST` or `HOST:PORT`, if it names this machine: `localhost` or a loopback address.
-fn loopback(authority: &str) -> Option<Authority> {
-    let parsed = authority.parse::<Authority>().ok()?;
-    let host = parsed.host();
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let is_ours = bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    (is_ours && !authority.contains('@')).then_some(parsed)
+/// The port of `HOST` or `HOST:PORT` (RFC 3986, section 3.2), if it names this machine: `localhost` or a loopback
+/// address.
+fn loopback(authority: &str) -> Option<Option<u16>> {
+    let (host, port) = match authority.rsplit_once(':') {
+        // What comes behind the last colon of an address in brackets may be a part of it.
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let is_ours = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_loopback()),
+        None => host.eq_ignore_ascii_case("localhost") || host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback()),
+    };
+    let digits = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
+    match port.filter(|port| !port.is_empty()) {
+        _ if !is_ours => None,
+        None => Some(None),
+        Some(port) if digits(port) => port.parse().ok().map(Some),
+        Some(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -124,6 +135,14 @@ mod tests {
             "0.0.0.0:8787",
             "2130706433:8787",
             "127.1:8787",
+            "127.0.0.1:+8787",
+            "127.0.0.1:18787",
+            "127.0.0.1:87870",
+            "::1:8787",
+            "[::1]",
+            "[::1]]:8787",
+            "[127.0.0.1]:8787",
+            "localhost:8787:8787",
             "",
         ] {
             assert!(!passes(&[("host", host)]), "{host}");

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use certosa_mcp::{Answer, Code, Exchange, Kind, SESSION_HEADER, rpc_error};
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Method, Response, StatusCode};
 use http_body::Frame;
 
@@ -128,7 +128,7 @@ pub(crate) fn reply(answer: Answer) -> Response<Body> {
         Answer::Reply { kind, body, session } => {
             let mut response = whole(status(kind), body);
             if let Some(id) = session.and_then(|id| HeaderValue::from_str(&id).ok()) {
-                response.headers_mut().insert(HeaderName::from_static(SESSION_HEADER), id);
+                response.headers_mut().insert(SESSION_HEADER.clone(), id);
             }
             if kind == Kind::Unavailable {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));

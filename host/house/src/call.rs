@@ -3,7 +3,6 @@ use certosa_model::{BundleName, Change, Kind, TraceParent};
 use certosa_policy::{Caller, Denial, Permit, Target, decide};
 use certosa_syscall::Hearing;
 use certosa_syscall::guest::{Answer, Askable, Call as ToolCall, Completing, Get, Outcome, Read, Task};
-use serde::Serialize;
 
 use crate::checks;
 use crate::error::CallError;
@@ -80,8 +79,7 @@ pub struct News {
 }
 
 /// The way by which a call came in; for the record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     Http,
     /// An MCP client that started this process.
@@ -193,6 +191,16 @@ impl House {
             }
         });
         found.ok_or(denial)
+    }
+}
+
+impl Way {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Stdio => "stdio",
+            Self::Cli => "cli",
+        }
     }
 }
 

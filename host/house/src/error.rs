@@ -4,9 +4,9 @@ use certosa_isolate::CellError;
 use certosa_model::{Fault, Kind, Limit};
 use certosa_syscall::guest::{Askable, Refusal};
 
+use crate::entry::Outcome;
 use crate::house::Bundle;
 use crate::listings::LoadedItem;
-use crate::record;
 
 /// Why a call has no outcome. The text is for the caller.
 #[derive(Debug, Clone)]
@@ -64,17 +64,17 @@ impl CallError {
         }
     }
 
-    pub(crate) fn outcome(&self) -> record::Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Self::Unknown(_)
             | Self::Arguments(_)
             | Self::Busy { .. }
             | Self::Declined(_)
             | Self::CannotAsk(_)
-            | Self::Unanswered(_) => record::Outcome::Refused,
-            Self::Limit(limit, _) => record::Outcome::of_limit(*limit),
-            Self::Bundle(_) => record::Outcome::Trap,
-            Self::Host(_) => record::Outcome::Fault,
+            | Self::Unanswered(_) => Outcome::Refused,
+            Self::Limit(limit, _) => Outcome::of_limit(*limit),
+            Self::Bundle(_) => Outcome::Trap,
+            Self::Host(_) => Outcome::Fault,
         }
     }
 }

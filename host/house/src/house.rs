@@ -19,6 +19,8 @@ use crate::record::{Observer, Recorder, RecorderError, Seconds};
 /// A house that is open: every component loaded, everything that they offer known.
 pub struct House {
     pub(crate) plan: Plan,
+    /// As records have it.
+    pub(crate) plan_digest: String,
     pub(crate) machine: Machine,
     /// As many as the plan has, in the same order.
     pub(crate) bundles: Vec<Bundle>,
@@ -42,7 +44,8 @@ pub(crate) struct Bundle {
     pub index: usize,
     pub name: BundleName,
     pub subject: Subject,
-    pub digest: Digest,
+    /// The digest of its component, as records have it.
+    pub digest: String,
     pub limits: CellLimits,
     /// Bundles of the same component share it.
     pub image: Arc<Image>,

@@ -9,6 +9,7 @@
 
 mod call;
 mod checks;
+mod entry;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -28,6 +29,7 @@ mod schema;
 mod uri;
 
 pub use call::{Ask, Call, News, Reply, Typing, Way};
+pub use entry::{Entry, Outcome as RecordOutcome};
 pub use error::CallError;
 pub use house::{Facts, House, ItemView, List, Offered, Route, RouteView};
 pub use json::{JsonError, parse as parse_json};
@@ -35,5 +37,5 @@ pub use listings::Listings;
 pub use load::{Compilers, OpenError, Progress};
 pub use metrics::Metrics;
 pub use offer::{Annotations, Offer, Prompt, PromptArgument, Resource, ResourceTemplate, Tool, role_name};
-pub use record::{Entry, Observer, Outcome as RecordOutcome, Recorded, RecorderError};
+pub use record::{Observer, Recorded, RecorderError};
 pub use schema::Schema;

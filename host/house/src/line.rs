@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(crate) struct Place {
 struct State {
     running: usize,
     waiting: usize,
-    callers: HashMap<Subject, Queue>,
+    callers: BTreeMap<Subject, Queue>,
     /// Callers who wait, in the order of their turns.
     turns: VecDeque<Subject>,
     /// Numbers the calls that wait.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use certosa_isolate::{
     self as isolate, COMPONENT_BYTES_MAX, CellError, Code, CodeError, Description, Form, Image, Machine, PoolError,
-    Shape,
+    Shape, ShapeError,
 };
 use certosa_manifest::{BundlePlan, ComponentSource, Manifest, Path, Plan, Problem, Problems};
 use certosa_model::{BundleName, CellLimits, Digest, Limit, Reuse, Subject, TOOL_NAME_BYTES_MAX, ToolName};
@@ -86,9 +86,9 @@ impl House {
     ) -> Result<Self, OpenError> {
         let cache = state.cache()?;
         let mut problems = Vec::new();
-        let mut components = Vec::new();
+        let (mut components, mut shapes) = (Vec::new(), Shapes::new());
         for (index, bundle) in plan.bundles.iter().enumerate() {
-            match component(manifest, Path::default().field("bundles").index(index), bundle) {
+            match component(manifest, Path::default().field("bundles").index(index), bundle, &mut shapes) {
                 Ok(component) => components.push(component),
                 Err(mut found) => problems.append(&mut found),
             }
@@ -131,6 +131,7 @@ impl House {
             wait_max: Duration::from_millis(longest_ms.into()),
         }));
         Ok(Self {
+            plan_digest: plan.digest.to_string(),
             plan,
             machine,
             bundles,
@@ -159,21 +160,31 @@ fn refuse(problems: Vec<Problem>) -> Result<(), OpenError> {
 /// A component that was looked at. Its bytes are read again when they are needed: a house may have thousands.
 struct Component {
     path: Path,
-    shape: Shape,
+    shape: Arc<Shape>,
 }
 
+/// The shapes of files, which several bundles may be made from.
+type Shapes<'a> = HashMap<&'a std::path::Path, Arc<Shape>>;
+
 /// Reads a component and looks at it from outside: what it is, and what it wants.
-fn component(manifest: &Manifest, path: Path, plan: &BundlePlan) -> Result<Component, Vec<Problem>> {
+fn component<'a>(
+    manifest: &Manifest,
+    path: Path,
+    plan: &'a BundlePlan,
+    shapes: &mut Shapes<'a>,
+) -> Result<Component, Vec<Problem>> {
     let place = match &plan.source {
         ComponentSource::Bytes(_) => path.field("bytes"),
         ComponentSource::File(_) => path.field("file"),
     };
     let name = &plan.name;
     let refuse = |message: String| manifest.problem(&place, message);
-    let bytes = bytes(plan).map_err(|error| vec![refuse(format!("cannot read the component of {name}: {error}"))])?;
-    let shape = isolate::check_shape(&bytes).map_err(|error| {
-        let problem = refuse(format!("the component of {name} cannot be used")).found(error.to_string());
-        vec![problem.expected("a WebAssembly component")]
+    let shape = shape(plan, shapes).map_err(|error| match error {
+        Unreadable::File(error) => vec![refuse(format!("cannot read the component of {name}: {error}"))],
+        Unreadable::Component(error) => {
+            let problem = refuse(format!("the component of {name} cannot be used")).found(error.to_string());
+            vec![problem.expected("a WebAssembly component")]
+        }
     })?;
     let mut problems = Vec::new();
     if let Some(pinned) = plan.pinned.filter(|pinned| *pinned != shape.digest) {
@@ -190,6 +201,29 @@ fn component(manifest: &Manifest, path: Path, plan: &BundlePlan) -> Result<Compo
         problems.push(refuse(format!("{name} offers nothing")).found(found).expected(usable_exports()));
     }
     if problems.is_empty() { Ok(Component { path, shape }) } else { Err(problems) }
+}
+
+/// Why a component has no shape.
+enum Unreadable {
+    File(io::Error),
+    Component(ShapeError),
+}
+
+/// What a component looks like from outside. A file is read once, however many bundles are made from it.
+fn shape<'a>(plan: &'a BundlePlan, shapes: &mut Shapes<'a>) -> Result<Arc<Shape>, Unreadable> {
+    let file = match &plan.source {
+        ComponentSource::File(file) => Some(file.as_path()),
+        ComponentSource::Bytes(_) => None,
+    };
+    if let Some(shape) = file.and_then(|file| shapes.get(file)) {
+        return Ok(Arc::clone(shape));
+    }
+    let bytes = bytes(plan).map_err(Unreadable::File)?;
+    let shape = Arc::new(isolate::check_shape(&bytes).map_err(Unreadable::Component)?);
+    if let Some(file) = file {
+        shapes.insert(file, Arc::clone(&shape));
+    }
+    Ok(shape)
 }
 
 fn bytes(plan: &BundlePlan) -> io::Result<Cow<'_, [u8]>> {
@@ -233,8 +267,8 @@ struct Loader<'a> {
     notes: Vec<Problem>,
 }
 
-/// What an image depends on: the component, the depth of its stack, and the room for names of a typed one.
-type ImageKey = (Digest, usize, usize);
+/// What an image depends on: the component, the depth of its stack, and of a typed one the room for names.
+type ImageKey = (Digest, usize, Option<usize>);
 
 /// Why there is no image.
 enum Unusable {
@@ -280,7 +314,7 @@ impl Loader<'_> {
             index,
             name: plan.name.clone(),
             subject: Subject::of_bundle(&plan.name),
-            digest: component.shape.digest,
+            digest: component.shape.digest.to_string(),
             limits: plan.limits,
             image,
             kept: Kept::new(plan.reuse, concurrency_max, idle_max),
@@ -298,7 +332,8 @@ impl Loader<'_> {
     }
 
     fn shared_image(&mut self, plan: &BundlePlan, component: &Component) -> Result<Arc<Image>, Unusable> {
-        let key = (component.shape.digest, plan.limits.stack_bytes_max, name_bytes_max(&plan.name));
+        let room = (component.shape.form() == Form::Typed).then(|| name_bytes_max(&plan.name));
+        let key = (component.shape.digest, plan.limits.stack_bytes_max, room);
         if let Some(image) = self.images.get(&key) {
             return Ok(Arc::clone(image));
         }
@@ -309,8 +344,7 @@ impl Loader<'_> {
 
     fn image(&mut self, plan: &BundlePlan, component: &Component) -> Result<Image, Unusable> {
         let key = isolate::code_digest(component.shape.digest);
-        let kept = |loader: &Self| loader.cache.load_file(CODE_KIND, key).map(Code::File);
-        if let Some(image) = kept(self).and_then(|code| self.link(plan, component, code).ok()) {
+        if let Some(image) = self.kept_image(plan, component, key) {
             return Ok(image);
         }
         let bytes = self.bytes(plan, component)?;
@@ -320,7 +354,13 @@ impl Loader<'_> {
         let image = self.link(plan, component, Code::Bytes(&code))?;
         self.keep(CODE_KIND, key, &code);
         // From the file it takes less memory.
-        Ok(kept(self).and_then(|code| self.link(plan, component, code).ok()).unwrap_or(image))
+        Ok(self.kept_image(plan, component, key).unwrap_or(image))
+    }
+
+    /// The image of code that is in the cache and can be used.
+    fn kept_image(&self, plan: &BundlePlan, component: &Component, key: Digest) -> Option<Image> {
+        let code = Code::File(self.cache.load_file(CODE_KIND, key)?);
+        self.link(plan, component, code).ok()
     }
 
     /// The bytes that were looked at.

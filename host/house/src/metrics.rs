@@ -12,8 +12,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::histogram::exponential_buckets;
 use prometheus_client::registry::Unit;
 
+use crate::entry::Outcome;
 use crate::house::House;
-use crate::record::{Outcome, Seconds};
+use crate::record::Seconds;
 
 /// The metrics of a house, for a registry.
 pub struct Metrics(Arc<House>);

@@ -5,11 +5,12 @@ use certosa_model::Usage;
 use certosa_syscall::guest::Outcome;
 
 use crate::call::{Call, News, Reply};
+use crate::entry::{self, Entry};
 use crate::error::CallError;
 use crate::house::{Bundle, House};
 use crate::listings::LoadedItem;
 use crate::metrics::Counts;
-use crate::record::{self, Entry, Recorded, Recorder};
+use crate::record::{Recorded, Recorder};
 
 /// How much a record keeps of a text that others wrote.
 const TEXT_BYTES_MAX: usize = 300;
@@ -26,11 +27,8 @@ pub(crate) struct Pending<'a> {
 
 impl<'a> Pending<'a> {
     pub(crate) fn new(house: &'a House, call: &'a Call<'a>) -> Self {
-        let started = SystemTime::now();
         let entry = Entry {
-            time: record::written(started),
-            started,
-            signed: false,
+            started: SystemTime::now(),
             way: call.way,
             caller: call.caller.subject(),
             route: &call.route.plan().path,
@@ -38,10 +36,9 @@ impl<'a> Pending<'a> {
             name: shorten(call.ask.name()),
             bundle: None,
             component: None,
-            plan: house.plan.digest,
-            outcome: record::Outcome::Cancelled,
+            plan: &house.plan_digest,
+            outcome: entry::Outcome::Cancelled,
             reason: None,
-            trace: call.trace.as_ref().map(|trace| trace.trace_id()),
             parent: call.trace,
             usage: Usage::default(),
         };
@@ -50,7 +47,7 @@ impl<'a> Pending<'a> {
 
     pub(crate) fn found(&mut self, bundle: &'a Bundle, loaded: &'a LoadedItem) {
         self.entry.bundle = Some(bundle.name.as_str());
-        self.entry.component = Some(bundle.digest);
+        self.entry.component = Some(&bundle.digest);
         self.counts = &loaded.counts;
         self.bundle = Some(bundle);
     }
@@ -66,16 +63,16 @@ impl<'a> Pending<'a> {
         news: Option<News>,
     ) -> Recorded<Reply> {
         let (outcome, reason) = match &result {
-            Ok(Outcome::Tool(done)) if done.is_error => (record::Outcome::ToolError, None),
-            Ok(Outcome::InputRequired(_)) => (record::Outcome::InputRequired, None),
-            Ok(_) => (record::Outcome::Done, None),
+            Ok(Outcome::Tool(done)) if done.is_error => (entry::Outcome::ToolError, None),
+            Ok(Outcome::InputRequired(_)) => (entry::Outcome::InputRequired, None),
+            Ok(_) => (entry::Outcome::Done, None),
             Err(error @ CallError::Limit(limit, _)) => (error.outcome(), Some(limit.as_str().to_owned())),
             Err(error) => (error.outcome(), Some(error.to_string())),
         };
         self.record(outcome, reason, usage, Reply { result, news })
     }
 
-    fn record<T>(mut self, outcome: record::Outcome, reason: Option<String>, usage: Usage, value: T) -> Recorded<T> {
+    fn record<T>(mut self, outcome: entry::Outcome, reason: Option<String>, usage: Usage, value: T) -> Recorded<T> {
         self.entry.outcome = outcome;
         self.entry.reason = reason.map(|reason| shorten(&reason).to_owned());
         self.entry.usage = usage;

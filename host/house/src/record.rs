@@ -4,40 +4,9 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use certosa_model::{Digest, Kind, Limit, Subject, TraceId, TraceParent, Usage};
-use jiff::Timestamp;
-use serde::Serialize;
-
-use crate::call::Way;
-
-/// One call. Field by field what `docs/records.md` explains.
-#[derive(Debug, Serialize)]
-pub struct Entry<'a> {
-    pub time: String,
-    #[serde(skip)]
-    pub started: SystemTime,
-    pub signed: bool,
-    pub way: Way,
-    pub caller: &'a Subject,
-    pub route: &'a str,
-    pub kind: Kind,
-    /// What it is called on the route.
-    pub name: &'a str,
-    pub bundle: Option<&'a str>,
-    pub component: Option<Digest>,
-    pub plan: Digest,
-    pub outcome: Outcome,
-    /// The limit that ended the call, or why it was refused.
-    pub reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trace: Option<TraceId>,
-    #[serde(skip)]
-    pub parent: Option<TraceParent>,
-    #[serde(flatten)]
-    pub usage: Usage,
-}
+use crate::entry::Entry;
 
 /// Someone who is told of every call when it is recorded. It must not wait.
 pub trait Observer: Send + Sync {
@@ -46,23 +15,6 @@ pub trait Observer: Send + Sync {
 
 /// The durations of a bundle's calls.
 pub(crate) type Seconds = prometheus_client::metrics::histogram::Histogram;
-
-/// How a call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    Done,
-    /// The tool reported an error.
-    ToolError,
-    InputRequired,
-    /// The house or the bundle refused the call; no result was made.
-    Refused,
-    Limit,
-    Trap,
-    /// The caller went away; the cell was dropped.
-    Cancelled,
-    Fault,
-}
 
 /// A value that the record log has taken note of. Only [`Recorder::record`] makes one, and answers are only
 /// made from one.
@@ -173,10 +125,8 @@ impl Shared {
     fn push(&self, entry: &Entry<'_>) {
         let mut queue = self.lock();
         let was_empty = queue.bytes.is_empty();
-        if let Err(error) = serde_json::to_writer(&mut queue.bytes, entry) {
+        if let Err(error) = entry.write(&mut queue.bytes) {
             self.fail(&error.to_string());
-        } else {
-            queue.bytes.push(b'\n');
         }
         drop(queue);
         if was_empty {
@@ -219,42 +169,5 @@ fn write(mut log: impl Write, shared: &Shared) {
             return;
         }
         batch.clear();
-    }
-}
-
-/// The time as records have it: RFC 3339, UTC, milliseconds.
-pub(crate) fn written(time: SystemTime) -> String {
-    format!("{:.3}", Timestamp::try_from(time).unwrap_or_default())
-}
-
-impl Outcome {
-    pub const ALL: [Self; 8] = [
-        Self::Done,
-        Self::ToolError,
-        Self::InputRequired,
-        Self::Refused,
-        Self::Limit,
-        Self::Trap,
-        Self::Cancelled,
-        Self::Fault,
-    ];
-
-    /// Its name in records and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::ToolError => "tool-error",
-            Self::InputRequired => "input-required",
-            Self::Refused => "refused",
-            Self::Limit => "limit",
-            Self::Trap => "trap",
-            Self::Cancelled => "cancelled",
-            Self::Fault => "fault",
-        }
-    }
-
-    pub(crate) fn of_limit(limit: Limit) -> Self {
-        // A full line is a refusal: nothing ran.
-        if limit == Limit::Concurrency { Self::Refused } else { Self::Limit }
     }
 }

@@ -98,9 +98,9 @@ impl Face {
     /// Begins to work on one message. The work advances while the exchange is polled.
     pub fn exchange(self: Arc<Self>, message: Message) -> Exchange {
         let outbox = Outbox::default();
-        let named = headers::text(&message.headers, headers::VERSION).ok().flatten();
+        let named = headers::text(&message.headers, &headers::VERSION).ok().flatten();
         let is_modern = named == Some(Version::V2026_07_28.as_str());
-        let outlives_client = message.headers.contains_key(SESSION_HEADER) && !is_modern;
+        let outlives_client = message.headers.contains_key(&SESSION_HEADER) && !is_modern;
         let ours = outbox.clone();
         Exchange::new(outbox, outlives_client, async move { self.answer(&message, &ours).await })
     }
@@ -152,7 +152,7 @@ impl Face {
 
     /// Answers the messages of a batch at the same time, for sessions of the one version that has them.
     async fn answer_batch(&self, message: &Message, texts: &[&RawValue], outbox: &Outbox) -> Answer {
-        let session = message.headers.contains_key(SESSION_HEADER).then(|| legacy::session(self, message, None));
+        let session = message.headers.contains_key(&SESSION_HEADER).then(|| legacy::session(self, message, None));
         match session {
             Some(Err(refusal)) => return refusal,
             Some(Ok(session)) if session.version == Version::V2025_03_26 => {}
@@ -190,7 +190,7 @@ impl Face {
 
     /// The client answers a question that it was asked in its session.
     fn answered(&self, message: &Message, response: Response) -> Answer {
-        if !message.headers.contains_key(SESSION_HEADER) {
+        if !message.headers.contains_key(&SESSION_HEADER) {
             return invalid(None, Code::InvalidRequest, "a response without a session: nothing was asked");
         }
         match legacy::session(self, message, None) {
@@ -204,7 +204,7 @@ impl Face {
 /// The modern era announces itself in every request; what does not is from before.
 fn is_legacy(received: &Received<'_>, params: &Params<'_>) -> bool {
     let headers: &HeaderMap = &received.message.headers;
-    let named = headers::text(headers, headers::VERSION).ok().flatten();
+    let named = headers::text(headers, &headers::VERSION).ok().flatten();
     let said = params.meta.as_ref().and_then(|meta| meta.version.as_deref());
     let in_body = said.is_some();
     match named {
@@ -216,7 +216,7 @@ fn is_legacy(received: &Received<'_>, params: &Params<'_>) -> bool {
         None if in_body => false,
         // On other transports there is nothing beside the body.
         None if received.message.way != Way::Http => received.envelope.method != "server/discover",
-        None => headers.contains_key(SESSION_HEADER),
+        None => headers.contains_key(&SESSION_HEADER),
     }
 }
 

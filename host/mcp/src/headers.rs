@@ -5,12 +5,12 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
-pub(crate) const VERSION: &str = "mcp-protocol-version";
-const METHOD: &str = "mcp-method";
-const NAME: &str = "mcp-name";
+pub(crate) static VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+static METHOD: HeaderName = HeaderName::from_static("mcp-method");
+static NAME: HeaderName = HeaderName::from_static("mcp-name");
 const PREFIX: &str = "=?base64?";
 const SUFFIX: &str = "?=";
 
@@ -19,12 +19,12 @@ const SUFFIX: &str = "?=";
 pub(crate) struct ParamHeader {
     /// The way to the parameter, through nested objects.
     pub path: Vec<String>,
-    /// `mcp-param-…`, in lower case.
-    pub header: String,
+    /// `mcp-param-…`.
+    pub header: HeaderName,
 }
 
 /// The text of a header. `None` where there is none; an error where it is not one readable line.
-pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, String> {
+pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, String> {
     let mut values = headers.get_all(name).iter();
     let (first, second) = (values.next(), values.next());
     match (first, second) {
@@ -39,12 +39,12 @@ pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h 
 
 /// Checks `Mcp-Method` against the method of the body.
 pub(crate) fn check_method(headers: &HeaderMap, method: &str) -> Result<(), String> {
-    agree(headers, METHOD, Some(method))
+    agree(headers, &METHOD, Some(method))
 }
 
 /// Checks `Mcp-Name` against the name or the URI in the body.
 pub(crate) fn check_name(headers: &HeaderMap, name: &str) -> Result<(), String> {
-    agree(headers, NAME, Some(name))
+    agree(headers, &NAME, Some(name))
 }
 
 /// Checks the `Mcp-Param-…` headers of a tool against its arguments.
@@ -61,7 +61,7 @@ pub(crate) fn check_params(headers: &HeaderMap, params: &[ParamHeader], argument
     Ok(())
 }
 
-fn agree(headers: &HeaderMap, name: &str, expected: Option<&str>) -> Result<(), String> {
+fn agree(headers: &HeaderMap, name: &HeaderName, expected: Option<&str>) -> Result<(), String> {
     let found = text(headers, name)?.map(decode).transpose().map_err(|why| format!("{name}: {why}"))?;
     match (found.as_deref(), expected) {
         (found, expected) if found == expected => Ok(()),
@@ -72,7 +72,7 @@ fn agree(headers: &HeaderMap, name: &str, expected: Option<&str>) -> Result<(), 
 }
 
 /// The headers that repeat the arguments of a tool with this schema, as a client sends them.
-pub fn param_headers(schema: &Value, arguments: &Value) -> Vec<(String, HeaderValue)> {
+pub fn param_headers(schema: &Value, arguments: &Value) -> Vec<(HeaderName, HeaderValue)> {
     let repeated = |param: ParamHeader| {
         let value = param.path.iter().try_fold(arguments, |value, key| value.get(key))?;
         let text = match value {
@@ -115,9 +115,8 @@ fn collect(schema: &Value, path: &mut Vec<String>, found: &mut Vec<ParamHeader>)
     for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
         path.push(name.clone());
         if let Some(header) = property.get("x-mcp-header").and_then(Value::as_str) {
-            let header = format!("mcp-param-{}", header.to_ascii_lowercase());
             // A name that no header can have would make the tool impossible to call.
-            if http::HeaderName::try_from(&header).is_ok() {
+            if let Ok(header) = HeaderName::try_from(format!("mcp-param-{header}")) {
                 found.push(ParamHeader { path: path.clone(), header });
             }
         }
@@ -160,8 +159,7 @@ mod tests {
             json!({"properties": {"a": {"x-mcp-header": "A"}, "n": {"x-mcp-header": "N"}, "z": {"x-mcp-header": "Z"}}});
         let arguments = json!({"a": "ü", "n": 3, "z": null});
         let written = param_headers(&schema, &arguments);
-        let headers: HeaderMap =
-            written.into_iter().map(|(name, value)| (name.parse::<http::HeaderName>().unwrap(), value)).collect();
+        let headers: HeaderMap = written.into_iter().collect();
         assert_eq!(check_params(&headers, &params_of(&schema), &arguments), Ok(()));
         assert_eq!(headers.len(), 2);
     }

@@ -98,7 +98,7 @@ pub(crate) async fn answer(received: Received<'_>, params: Params<'_>) -> Answer
 /// The session that the message names, if it may use it. `request` is the id of the request in it.
 pub(crate) fn session<'f>(face: &'f Face, message: &Message, request: Option<&str>) -> Result<Open<'f>, Answer> {
     let invalid = |code: Code, why: &str| invalid(request, code, why);
-    let id = match headers::text(&message.headers, SESSION_HEADER) {
+    let id = match headers::text(&message.headers, &SESSION_HEADER) {
         Ok(Some(id)) => id,
         Ok(None) => {
             let why = "this request needs a session: send `initialize` first, or speak 2026-07-28";
@@ -110,7 +110,7 @@ pub(crate) fn session<'f>(face: &'f Face, message: &Message, request: Option<&st
         let why = "there is no such session, or it has ended: send `initialize` again";
         Answer::reply(Kind::UnknownSession, rpc::error(request, Code::InvalidRequest, why, None))
     })?;
-    match headers::text(&message.headers, headers::VERSION) {
+    match headers::text(&message.headers, &headers::VERSION) {
         Ok(Some(version)) if version != session.version.as_str() => {
             let why = format!("this session speaks {}, and MCP-Protocol-Version says otherwise", session.version);
             Err(invalid(Code::InvalidRequest, &why))

@@ -34,4 +34,4 @@ pub use rpc::{Code, error as rpc_error};
 pub use versions::Version;
 
 /// The header that names the session of an older client (MCP 2025-11-25, "Session Management").
-pub const SESSION_HEADER: &str = "mcp-session-id";
+pub static SESSION_HEADER: http::HeaderName = http::HeaderName::from_static("mcp-session-id");

@@ -63,7 +63,7 @@ fn check(received: &Received<'_>, id: &str, params: &Params<'_>) -> Result<(), A
         let body = rpc::error(Some(id), Code::UnsupportedVersion, "unsupported protocol version", Some(&data));
         Answer::reply(Kind::Invalid, body)
     };
-    let named = headers::text(headers, headers::VERSION).map_err(|why| mismatch(&why))?;
+    let named = headers::text(headers, &headers::VERSION).map_err(|why| mismatch(&why))?;
     // A version that nobody speaks is told as such, whatever else a request of that version may lack.
     if let Some(version) = named.filter(|version| Version::parse(version).is_none()) {
         return Err(unsupported(version));

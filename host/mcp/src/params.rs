@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::marker::PhantomData;
 
 use certosa_model::LogLevel;
 use certosa_syscall::guest::Askable;
-use serde::de::Error as _;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -112,13 +115,27 @@ struct Elicitation {
 #[derive(Debug, Default, Deserialize)]
 struct Object {}
 
-/// An object, or nothing. Left to itself serde would also take a list of the members in their order.
+/// An object, or `null`, which is nothing. Left to itself serde would also take a list of the members in their order.
 fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    let Some(raw) = Option::<&'de RawValue>::deserialize(deserializer)? else { return Ok(None) };
-    match raw.get().starts_with('{') {
-        true => serde_json::from_str(raw.get()).map(Some).map_err(D::Error::custom),
-        false => Err(D::Error::custom("what should be an object is none")),
+    struct ObjectVisitor<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+        type Value = Option<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_unit<E>(self) -> Result<Option<T>, E> {
+            Ok(None)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Option<T>, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(members)).map(Some)
+        }
     }
+
+    deserializer.deserialize_any(ObjectVisitor(PhantomData))
 }
 
 impl Capabilities {

@@ -160,7 +160,7 @@ impl Client {
     /// Takes up a session, and passes on what it is told without having asked.
     fn join(&mut self, session: &str) {
         let Ok(value) = HeaderValue::from_str(session) else { return };
-        self.headers.insert(SESSION_HEADER, value);
+        self.headers.insert(SESSION_HEADER.clone(), value);
         if let Ok(stream) = Arc::clone(&self.face).stream(self.message(Bytes::new())) {
             let output = self.output.clone();
             self.tasks.spawn(async move {
