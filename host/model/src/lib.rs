@@ -1,19 +1,25 @@
 //! The words of the house. Everything here is a value: parsed once, never wrong afterwards, without IO and
 //! without async. All other crates speak in these types.
 
+mod credential;
 mod digest;
 mod event;
 mod limits;
 mod name;
 mod pattern;
+mod reach;
 mod subject;
 mod trace;
 
+pub use credential::{CredentialName, CredentialNameError, CredentialRule, Injection, Purpose};
 pub use digest::{Digest, DigestError};
 pub use event::{Change, Event, Lists, LogLevel, Progress};
 pub use limits::{CellLimits, HouseLimits, Limit, Reuse, Usage};
 pub use name::{BundleName, NameError, TOOL_NAME_BYTES_MAX, ToolName};
 pub use pattern::{Pattern, PatternError, Patterns};
+pub use reach::{
+    Destination, Host, HostError, HostPattern, Method, MethodError, PathError, PathPattern, Reach, Scheme, is_path,
+};
 pub use subject::{SUBJECT_BYTES_MAX, SUBJECT_SEGMENTS_MAX, Subject, SubjectError};
 pub use trace::{TraceId, TraceParent};
 
