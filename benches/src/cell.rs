@@ -42,7 +42,7 @@ fn cells(plan: &Plan, program: &Path) -> Done<()> {
     let code = compile(&component, program, "internal-compile-component")?;
     let bundle = plan.bundles.first().ok_or("no bundle")?;
     let machine = Machine::new(plan.limits.cells_max, [&bundle.limits])?;
-    let image = Arc::new(machine.image(Code::Bytes(&code), &bundle.limits)?);
+    let image = Arc::new(machine.image(Code::Bytes(&code), bundle.limits.stack_bytes_max)?);
     let caller = Caller::anonymous_loopback();
     let subject = Subject::of_item(&bundle.name, &ToolName::new("echo")?);
     let route = plan.routes.first().ok_or("no route")?;

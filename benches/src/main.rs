@@ -15,6 +15,7 @@ mod floor;
 mod http;
 mod instructions;
 mod load;
+mod neighbours;
 mod peers;
 mod place;
 mod server;
@@ -51,10 +52,15 @@ certosa-bench density [--sizes N,...] [--draw]
   Memory, first and second call and start of houses of so many bundles. Writes target/density.json; --draw also
   draws docs/figures/density.svg. The first time the components have to be compiled, one after the other.
 
+certosa-bench neighbours [--seconds N] [--rounds N] [--draw]
+
+  p50 and p99 of an honest tool beside one that spins, allocates, hoards streams, floods its log or breaks off.
+  Writes target/neighbours.json; --draw also draws docs/figures/neighbours.svg.
+
 certosa-bench instructions [--check | --write]
 
   Instructions of the server for each call, which nothing else on the machine moves. Needs valgrind. --check fails
-  when one is more than 3 % above benches/budget.json, --write makes what came out the budget. The profiles are in
+  when one is more than 5 % above benches/budget.json, --write makes what came out the budget. The profiles are in
   target/instructions, for callgrind_annotate.
 ";
 
@@ -76,6 +82,7 @@ fn run(args: &Args) -> Done<()> {
         Some("cell") => cell::run(&place),
         Some("compare") => compare::run(args, &place),
         Some("density") => density::run(args, &place),
+        Some("neighbours") => neighbours::run(args, &place),
         Some("instructions") => instructions::run(args, &place),
         Some("help" | "--help") => {
             tell(HELP.trim_end());

@@ -116,7 +116,7 @@ fn guest(functions: &str, code: &str) -> Vec<u8> {
 
 /// A component that imports nothing, of this core module, whose functions of these names take a number and return
 /// one.
-fn plain(module: &str, names: &[&str]) -> Vec<u8> {
+pub(crate) fn plain(module: &str, names: &[&str]) -> Vec<u8> {
     let function = |name: &&str| {
         format!(r#"(func (export "{name}") (param "number" u32) (result u32) (canon lift (core func $i "{name}")))"#)
     };
@@ -126,7 +126,7 @@ fn plain(module: &str, names: &[&str]) -> Vec<u8> {
 }
 
 /// A folder with these bundles (their name, their component, further fields), and a neighbour.
-fn folder(bundles: &[(&str, &[u8], &str)]) -> Folder {
+pub(crate) fn folder(bundles: &[(&str, &[u8], &str)]) -> Folder {
     let folder = Folder { dir: tempfile::tempdir().unwrap() };
     let mut all = String::new();
     for (name, component, fields) in bundles {
@@ -161,7 +161,7 @@ fn ask(house: &House, function: &str, number: u32) -> Value {
 }
 
 /// The number that a function returned.
-fn number(result: &Value) -> u64 {
+pub(crate) fn number(result: &Value) -> u64 {
     text(result).parse().unwrap_or_else(|_| panic!("no number: {result}"))
 }
 

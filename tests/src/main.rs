@@ -22,6 +22,7 @@ mod gateway;
 mod hostile;
 mod idle;
 mod manifest;
+mod many;
 mod mcp;
 mod offers;
 mod oracle;

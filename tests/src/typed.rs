@@ -114,7 +114,10 @@ impl Bench {
     pub fn load(&self, component: &[u8]) -> Loaded<'_> {
         let code = compile(component, &program(), "internal-compile-component").unwrap();
         let described = describe(component, &program(), "internal-describe-component").unwrap();
-        let image = self.machine.typed_image(Code::Bytes(&code), &self.plan.bundles[0].limits, &described, 60).unwrap();
+        let image = self
+            .machine
+            .typed_image(Code::Bytes(&code), self.plan.bundles[0].limits.stack_bytes_max, &described, 60)
+            .unwrap();
         Loaded { bench: self, image: Arc::new(image), described }
     }
 }

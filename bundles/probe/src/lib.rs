@@ -108,6 +108,17 @@ fn chatter(
     "said".to_owned()
 }
 
+/// Holds many streams at the same time, and waits for each.
+#[tool]
+fn streams(
+    /// How many.
+    count: u32,
+) -> String {
+    let streams: Vec<_> = (0..count).map(|_| wasip2::cli::stderr::get_stderr()).collect();
+    streams.iter().for_each(|stream| stream.subscribe().block());
+    format!("held {} streams", streams.len())
+}
+
 /// Reports progress, with some time in between.
 #[tool]
 fn steps(
@@ -227,7 +238,7 @@ impl Tool for lie {
 
 certosa_sdk::bundle!(
     tools: [
-        spin, compute, sleep, hoard, recurse, flood, crumbs, chatter, steps, panic, exit, count, reach, ask, lie,
+        spin, compute, sleep, hoard, recurse, flood, crumbs, chatter, streams, steps, panic, exit, count, reach, ask, lie,
         offers::touch, offers::touch_many, offers::touch_and_panic, offers::announce, offers::ask_all,
     ],
     prompts: [offers::asking, offers::picky, offers::panicking],

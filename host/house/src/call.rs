@@ -164,13 +164,17 @@ impl House {
         hearing: Hearing,
         places: (Place, Place),
     ) -> End<Outcome> {
-        let Bundle { image, limits, kept, .. } = bundle;
+        let Bundle { component, limits, kept, .. } = bundle;
+        let (machine, image) = match self.images.ready(component).await {
+            Ok(image) => (self.images.machine(), image),
+            Err(error) => return End::failed(error),
+        };
         let work = Work { task, limits: *limits, hearing };
         if kept.is_once() {
-            return self.machine.call(image, permit, work, places).await;
+            return machine.call(&image, permit, work, places).await;
         }
         let caller = permit.caller().subject();
-        let (end, warm, _places) = self.machine.call_again(kept.take(caller), image, permit, work, places).await;
+        let (end, warm, _places) = machine.call_again(kept.take(caller), &image, permit, work, places).await;
         if let Some(warm) = warm {
             kept.put(caller, warm);
         }

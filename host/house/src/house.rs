@@ -1,7 +1,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use certosa_isolate::{Image, Machine, PoolFacts};
+use certosa_isolate::PoolFacts;
 use certosa_manifest::{Plan, Problem, RoutePlan};
 use certosa_model::{BundleName, CellLimits, Digest, HouseLimits, Kind, Patterns, Subject};
 use certosa_policy::{Caller, Target, decide};
@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use crate::call::{Ask, News};
+use crate::images::{Component, Images};
 use crate::kept::Kept;
 use crate::line::Line;
 use crate::listings::{Item, Listings, LoadedItem, Names, Place};
@@ -21,7 +22,7 @@ pub struct House {
     pub(crate) plan: Plan,
     /// As records have it.
     pub(crate) plan_digest: String,
-    pub(crate) machine: Machine,
+    pub(crate) images: Images,
     /// As many as the plan has, in the same order.
     pub(crate) bundles: Vec<Bundle>,
     /// What bundles listed last. It is only ever replaced as a whole.
@@ -47,8 +48,8 @@ pub(crate) struct Bundle {
     /// The digest of its component, as records have it.
     pub digest: String,
     pub limits: CellLimits,
-    /// Bundles of the same component share it.
-    pub image: Arc<Image>,
+    /// Bundles of the same one share it.
+    pub component: Arc<Component>,
     /// Cells that wait for their next call.
     pub kept: Arc<Kept>,
     pub line: Arc<Line>,
@@ -172,7 +173,7 @@ impl House {
             resources: count(|item| matches!(item, Item::Resource(_) | Item::Template(..))),
             plan: self.plan.digest,
             warnings: self.warnings.len() + listings.hidden.len(),
-            pool: self.machine.facts(),
+            pool: self.images.machine().facts(),
         }
     }
 }

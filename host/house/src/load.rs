@@ -1,25 +1,22 @@
 //! Building a house from a plan. Nothing is half built: either everything fits, or every misfit is reported.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use certosa_isolate::{
-    self as isolate, COMPONENT_BYTES_MAX, CellError, Code, CodeError, Description, Form, Image, Machine, PoolError,
-    Shape, ShapeError,
+    self as isolate, CellError, CodeError, Description, Form, Image, Machine, PoolError, Shape, ShapeError,
 };
 use certosa_manifest::{BundlePlan, ComponentSource, Manifest, Path, Plan, Problem, Problems};
 use certosa_model::{BundleName, CellLimits, Digest, Limit, Reuse, Subject, TOOL_NAME_BYTES_MAX, ToolName};
-use certosa_store::{Cache, StateFolder, StoreError};
+use certosa_store::{StateFolder, StoreError};
 use certosa_syscall::guest::EXPORTS;
 use tokio::sync::Notify;
 
 use crate::house::{Bundle, House};
+use crate::images::{self, Compilers, Component, DESCRIPTION_KIND, Images, Unready};
 use crate::kept::Kept;
 use crate::line::{Bounds, Line};
 use crate::listings::{Item, Listings, LoadedItem, LoadedTool};
@@ -29,17 +26,6 @@ use crate::record::Recorder;
 use crate::routes;
 use crate::schema::Schema;
 use crate::uri::Template;
-
-/// How to start the child processes that look at components.
-#[derive(Debug, Clone)]
-pub struct Compilers {
-    /// Our own binary.
-    pub program: PathBuf,
-    /// The argument that makes it compile.
-    pub task: &'static str,
-    /// The argument that makes it describe exports.
-    pub describe_task: &'static str,
-}
 
 /// What takes a while.
 #[derive(Debug, Clone, Copy)]
@@ -68,12 +54,8 @@ const LIST_WALL_MS_MAX: u32 = 10_000;
 
 /// Changes when the form of a cached listing does.
 const LISTING_KIND: &str = "offer1";
-const CODE_KIND: &str = "code";
 /// Exports that are no tools and are named in one message.
 const SKIPPED_MAX: usize = 10;
-
-/// Changes when schemas, or the form of a description, do.
-const DESCRIPTION_KIND: &str = "exports1";
 
 impl House {
     /// Loads every component of the plan and opens the house.
@@ -88,7 +70,7 @@ impl House {
         let mut problems = Vec::new();
         let (mut components, mut shapes) = (Vec::new(), Shapes::new());
         for (index, bundle) in plan.bundles.iter().enumerate() {
-            match component(manifest, Path::default().field("bundles").index(index), bundle, &mut shapes) {
+            match look_at(manifest, Path::default().field("bundles").index(index), bundle, &mut shapes) {
                 Ok(component) => components.push(component),
                 Err(mut found) => problems.append(&mut found),
             }
@@ -96,13 +78,12 @@ impl House {
         refuse(problems)?;
 
         let machine = Machine::new(cells(&plan), plan.bundles.iter().map(|bundle| &bundle.limits))?;
+        let images = Images::new(machine, cache, compilers.clone());
         let mut loader = Loader {
             manifest,
-            machine: &machine,
-            cache: &cache,
-            compilers,
+            images: &images,
             progress,
-            images: HashMap::new(),
+            components: HashMap::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
             notes: Vec::new(),
@@ -133,7 +114,7 @@ impl House {
         Ok(Self {
             plan_digest: plan.digest.to_string(),
             plan,
-            machine,
+            images,
             bundles,
             listings: RwLock::new(Arc::new(listings)),
             replacing: Mutex::default(),
@@ -157,8 +138,8 @@ fn refuse(problems: Vec<Problem>) -> Result<(), OpenError> {
     Problems::new(problems).map_or(Ok(()), |problems| Err(OpenError::Manifest(problems)))
 }
 
-/// A component that was looked at. Its bytes are read again when they are needed: a house may have thousands.
-struct Component {
+/// A component that was looked at.
+struct LookedAt {
     path: Path,
     shape: Arc<Shape>,
 }
@@ -167,12 +148,12 @@ struct Component {
 type Shapes<'a> = HashMap<&'a std::path::Path, Arc<Shape>>;
 
 /// Reads a component and looks at it from outside: what it is, and what it wants.
-fn component<'a>(
+fn look_at<'a>(
     manifest: &Manifest,
     path: Path,
     plan: &'a BundlePlan,
     shapes: &mut Shapes<'a>,
-) -> Result<Component, Vec<Problem>> {
+) -> Result<LookedAt, Vec<Problem>> {
     let place = match &plan.source {
         ComponentSource::Bytes(_) => path.field("bytes"),
         ComponentSource::File(_) => path.field("file"),
@@ -200,7 +181,7 @@ fn component<'a>(
         let found = if shape.exports.is_empty() { "nothing".to_owned() } else { shape.exports.join(", ") };
         problems.push(refuse(format!("{name} offers nothing")).found(found).expected(usable_exports()));
     }
-    if problems.is_empty() { Ok(Component { path, shape }) } else { Err(problems) }
+    if problems.is_empty() { Ok(LookedAt { path, shape }) } else { Err(problems) }
 }
 
 /// Why a component has no shape.
@@ -212,13 +193,13 @@ enum Unreadable {
 /// What a component looks like from outside. A file is read once, however many bundles are made from it.
 fn shape<'a>(plan: &'a BundlePlan, shapes: &mut Shapes<'a>) -> Result<Arc<Shape>, Unreadable> {
     let file = match &plan.source {
-        ComponentSource::File(file) => Some(file.as_path()),
+        ComponentSource::File(file) => Some(&**file),
         ComponentSource::Bytes(_) => None,
     };
     if let Some(shape) = file.and_then(|file| shapes.get(file)) {
         return Ok(Arc::clone(shape));
     }
-    let bytes = bytes(plan).map_err(Unreadable::File)?;
+    let bytes = images::bytes(&plan.source).map_err(Unreadable::File)?;
     let shape = Arc::new(isolate::check_shape(&bytes).map_err(Unreadable::Component)?);
     if let Some(file) = file {
         shapes.insert(file, Arc::clone(&shape));
@@ -226,39 +207,15 @@ fn shape<'a>(plan: &'a BundlePlan, shapes: &mut Shapes<'a>) -> Result<Arc<Shape>
     Ok(shape)
 }
 
-fn bytes(plan: &BundlePlan) -> io::Result<Cow<'_, [u8]>> {
-    match &plan.source {
-        ComponentSource::Bytes(bytes) => Ok(bytes.into()),
-        ComponentSource::File(file) => read(file).map(Cow::Owned),
-    }
-}
-
 fn usable_exports() -> String {
     format!("{}, or functions of its own that take and return plain values", EXPORTS.join(" or "))
 }
 
-fn read(path: &std::path::Path) -> io::Result<Vec<u8>> {
-    // Looked at before it is opened: opening a pipe would wait for somebody to write into it.
-    if !path.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let file = File::open(path)?;
-    let mut bytes = Vec::new();
-    file.take(COMPONENT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > COMPONENT_BYTES_MAX {
-        return Err(io::Error::other(format!("larger than {} MiB", COMPONENT_BYTES_MAX >> 20)));
-    }
-    Ok(bytes)
-}
-
 struct Loader<'a> {
     manifest: &'a Manifest,
-    machine: &'a Machine,
-    cache: &'a Cache,
-    compilers: &'a Compilers,
+    images: &'a Images,
     progress: &'a mut (dyn FnMut(Progress<'_>) + Send),
-    /// Bundles of the same component share it.
-    images: HashMap<ImageKey, Arc<Image>>,
+    components: HashMap<ComponentKey, Arc<Component>>,
     /// These keep the house from opening.
     problems: Vec<Problem>,
     /// These do not: the bundle is left out, or offers nothing.
@@ -268,7 +225,7 @@ struct Loader<'a> {
 }
 
 /// What an image depends on: the component, the depth of its stack, and of a typed one the room for names.
-type ImageKey = (Digest, usize, Option<usize>);
+type ComponentKey = (Digest, usize, Option<usize>);
 
 /// Why there is no image.
 enum Unusable {
@@ -284,10 +241,11 @@ impl Loader<'_> {
         &mut self,
         index: usize,
         plan: &BundlePlan,
-        component: &Component,
+        looked_at: &LookedAt,
     ) -> Result<Option<(Bundle, Vec<LoadedItem>)>, OpenError> {
-        let path = &component.path;
-        let image = match self.shared_image(plan, component) {
+        let path = &looked_at.path;
+        let component = self.component(plan, looked_at);
+        let image = match self.image(plan, path, &component) {
             Ok(image) => image,
             Err(Unusable::Machine(error)) => return Err(OpenError::Compiler(error)),
             Err(Unusable::Component(problem)) => {
@@ -300,7 +258,7 @@ impl Loader<'_> {
             self.notes.push(self.manifest.problem(path, message).found(&skipped.reason));
         }
         // One bundle that cannot say what it offers does not spoil the others.
-        let items = match self.items(plan, component, &image).await {
+        let items = match self.items(plan, looked_at, &image).await {
             Ok(items) => items,
             Err(why) => {
                 let message = format!("{} offers nothing, because it could not say what it offers", plan.name);
@@ -314,9 +272,9 @@ impl Loader<'_> {
             index,
             name: plan.name.clone(),
             subject: Subject::of_bundle(&plan.name),
-            digest: component.shape.digest.to_string(),
+            digest: looked_at.shape.digest.to_string(),
             limits: plan.limits,
-            image,
+            component,
             kept: Kept::new(plan.reuse, concurrency_max, idle_max),
             line: Arc::new(Line::new(Bounds {
                 running_max: concurrency_max,
@@ -331,90 +289,33 @@ impl Loader<'_> {
         Ok(Some((bundle, items)))
     }
 
-    fn shared_image(&mut self, plan: &BundlePlan, component: &Component) -> Result<Arc<Image>, Unusable> {
-        let room = (component.shape.form() == Form::Typed).then(|| name_bytes_max(&plan.name));
-        let key = (component.shape.digest, plan.limits.stack_bytes_max, room);
-        if let Some(image) = self.images.get(&key) {
-            return Ok(Arc::clone(image));
-        }
-        let image = Arc::new(self.image(plan, component)?);
-        self.images.insert(key, Arc::clone(&image));
-        Ok(image)
+    /// The component of a bundle. Bundles of the same one share it.
+    fn component(&mut self, plan: &BundlePlan, looked_at: &LookedAt) -> Arc<Component> {
+        let Shape { digest, .. } = *looked_at.shape;
+        let (form, stack_bytes_max) = (looked_at.shape.form(), plan.limits.stack_bytes_max);
+        let name_bytes_max = name_bytes_max(&plan.name);
+        let key = (digest, stack_bytes_max, (form == Form::Typed).then_some(name_bytes_max));
+        let new = || Component::new(plan.source.clone(), digest, form, stack_bytes_max, name_bytes_max);
+        Arc::clone(self.components.entry(key).or_insert_with(|| Arc::new(new())))
     }
 
-    fn image(&mut self, plan: &BundlePlan, component: &Component) -> Result<Image, Unusable> {
-        let key = isolate::code_digest(component.shape.digest);
-        if let Some(image) = self.kept_image(plan, component, key) {
-            return Ok(image);
-        }
-        let bytes = self.bytes(plan, component)?;
-        (self.progress)(Progress::Compile { bundle: plan.name.as_str(), bytes: bytes.len() });
-        let code = isolate::compile(&bytes, &self.compilers.program, self.compilers.task);
-        let code = code.map_err(|error| self.unusable(&component.path, plan, error))?;
-        let image = self.link(plan, component, Code::Bytes(&code))?;
-        self.keep(CODE_KIND, key, &code);
-        // From the file it takes less memory.
-        Ok(self.kept_image(plan, component, key).unwrap_or(image))
-    }
-
-    /// The image of code that is in the cache and can be used.
-    fn kept_image(&self, plan: &BundlePlan, component: &Component, key: Digest) -> Option<Image> {
-        let code = Code::File(self.cache.load_file(CODE_KIND, key)?);
-        self.link(plan, component, code).ok()
-    }
-
-    /// The bytes that were looked at.
-    fn bytes<'p>(&self, plan: &'p BundlePlan, component: &Component) -> Result<Cow<'p, [u8]>, Unusable> {
-        let misfit = |found: &str| Unusable::Component(Box::new(self.misfit(&component.path, plan, found)));
-        let bytes = bytes(plan).map_err(|error| misfit(&error.to_string()))?;
-        match Digest::of(&bytes) == component.shape.digest {
-            true => Ok(bytes),
-            false => Err(misfit("it was changed while it was loaded")),
-        }
-    }
-
-    fn link(&self, plan: &BundlePlan, component: &Component, code: Code<'_>) -> Result<Image, Unusable> {
-        let path = &component.path;
-        let image = match component.shape.form() {
-            Form::Typed => {
-                let description = self.description(plan, component)?;
-                self.machine.typed_image(code, &plan.limits, &description, name_bytes_max(&plan.name))
+    fn image(&mut self, plan: &BundlePlan, path: &Path, component: &Arc<Component>) -> Result<Arc<Image>, Unusable> {
+        let progress = &mut *self.progress;
+        let mut compiling = |bytes| progress(Progress::Compile { bundle: plan.name.as_str(), bytes });
+        self.images.load(component, &mut compiling).map_err(|why| match why {
+            Unready::Code(error @ CodeError::Job(_)) => Unusable::Machine(error),
+            Unready::Empty(description) => {
+                let problem = self.manifest.problem(path, format!("{} offers nothing", plan.name));
+                Unusable::Component(Box::new(problem.found(skipped(&description)).expected(usable_exports())))
             }
-            Form::World | Form::Nothing => self.machine.image(code, &plan.limits),
-        };
-        image.map_err(|error| Unusable::Component(Box::new(self.misfit(path, plan, &error.to_string()))))
-    }
-
-    /// What a typed component exports. Its code was compiled before, so it is a valid component.
-    fn description(&self, plan: &BundlePlan, component: &Component) -> Result<Description, Unusable> {
-        let (path, digest) = (&component.path, component.shape.digest);
-        let kept = self.cache.load(DESCRIPTION_KIND, digest).and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let description: Description = match kept {
-            Some(description) => description,
-            None => {
-                let Compilers { program, describe_task, .. } = self.compilers;
-                let described = isolate::describe(&self.bytes(plan, component)?, program, describe_task);
-                let description = described.map_err(|error| self.unusable(path, plan, error))?;
-                self.keep(DESCRIPTION_KIND, digest, &serde_json::to_vec(&description).unwrap_or_default());
-                description
+            why => {
+                let message = format!("the component of {} cannot be used", plan.name);
+                Unusable::Component(Box::new(self.manifest.problem(path, message).found(why.to_string())))
             }
-        };
-        if description.functions.is_empty() {
-            let problem = self.manifest.problem(path, format!("{} offers nothing", plan.name));
-            let problem = problem.found(skipped(&description)).expected(usable_exports());
-            return Err(Unusable::Component(Box::new(problem)));
-        }
-        Ok(description)
+        })
     }
 
-    fn unusable(&self, path: &Path, plan: &BundlePlan, error: CodeError) -> Unusable {
-        match error {
-            CodeError::Job(_) => Unusable::Machine(error),
-            error => Unusable::Component(Box::new(self.misfit(path, plan, &error.to_string()))),
-        }
-    }
-
-    async fn items(&self, plan: &BundlePlan, component: &Component, image: &Image) -> Result<Vec<LoadedItem>, String> {
+    async fn items(&self, plan: &BundlePlan, looked_at: &LookedAt, image: &Image) -> Result<Vec<LoadedItem>, String> {
         // What may be different the next time is not kept.
         if plan.lists_change {
             return load(&plan.name, self.list(plan, image).await?);
@@ -422,13 +323,18 @@ impl Loader<'_> {
         // With other limits the bundle may not be able to say what it offers. What a typed one offers depends on how
         // it is described, and on the room for its names.
         let limits = format!("{:?} {DESCRIPTION_KIND} {}", plan.limits, name_bytes_max(&plan.name));
-        let digest = Digest::of_parts([component.shape.digest.to_string().as_bytes(), limits.as_bytes()]);
-        let kept = self.cache.load(LISTING_KIND, digest).and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let digest = Digest::of_parts([looked_at.shape.digest.to_string().as_bytes(), limits.as_bytes()]);
+        let kept = self.images.cache().load(LISTING_KIND, digest).and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let offer: Offer = match kept {
             Some(offer) => offer,
             None => {
                 let offer = self.list(plan, image).await?;
-                self.keep(LISTING_KIND, digest, &serde_json::to_vec(&offer).unwrap_or_default());
+                images::keep(
+                    self.images.cache(),
+                    LISTING_KIND,
+                    digest,
+                    &serde_json::to_vec(&offer).unwrap_or_default(),
+                );
                 offer
             }
         };
@@ -436,21 +342,9 @@ impl Loader<'_> {
     }
 
     async fn list(&self, plan: &BundlePlan, image: &Image) -> Result<Offer, String> {
-        let end = self.machine.list(image, &listing_limits(&plan.limits)).await;
+        let end = self.images.machine().list(image, &listing_limits(&plan.limits)).await;
         let listed = end.result.map_err(|error| listing_error(&error, &plan.limits))?;
         Offer::check(listed).map_err(|wrong| wrong.join("; "))
-    }
-
-    fn misfit(&self, path: &Path, plan: &BundlePlan, found: &str) -> Problem {
-        let message = format!("the component of {} cannot be used", plan.name);
-        self.manifest.problem(path, message).found(found)
-    }
-
-    /// A cache that cannot be written makes the next start slow, and nothing else.
-    fn keep(&self, kind: &str, digest: certosa_model::Digest, content: &[u8]) {
-        if let Err(error) = self.cache.save(kind, digest, content) {
-            tracing::warn!("the cache cannot be written: {error}");
-        }
     }
 }
 

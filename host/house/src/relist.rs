@@ -59,7 +59,10 @@ impl House {
         let (own, house) = (&bundle.line, &self.line);
         let places = (own.enter(&bundle.subject).await?, house.enter(&bundle.subject).await?);
         let started = Instant::now();
-        let listed = self.machine.list(&bundle.image, &listing_limits(&bundle.limits)).await.result;
+        let listed = match self.images.ready(&bundle.component).await {
+            Ok(image) => self.images.machine().list(&image, &listing_limits(&bundle.limits)).await.result,
+            Err(error) => Err(error),
+        };
         drop(places);
         match listed {
             Ok(listed) => {

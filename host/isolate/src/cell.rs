@@ -34,9 +34,13 @@ pub enum CellError {
 }
 
 impl<T> End<T> {
-    /// The end of a cell that did not come to one.
+    /// The end of a cell that never was, or that did not come to one.
+    pub fn failed(why: CellError) -> Self {
+        Self { usage: Usage::default(), changes: Vec::new(), result: Err(why) }
+    }
+
     pub(crate) fn lost(why: &Lost) -> Self {
-        Self { usage: Usage::default(), changes: Vec::new(), result: Err(CellError::Host(why.to_string())) }
+        Self::failed(CellError::Host(why.to_string()))
     }
 }
 

@@ -101,9 +101,9 @@ impl Machine {
         self.facts
     }
 
-    /// Loads code and links it to the doors.
-    pub fn image(&self, code: Code<'_>, limits: &CellLimits) -> Result<Image, ImageError> {
-        let linked = self.link(code, limits)?.and_then(Linked::new);
+    /// Loads code and links it to the doors, for cells with this stack.
+    pub fn image(&self, code: Code<'_>, stack_bytes_max: usize) -> Result<Image, ImageError> {
+        let linked = self.link(code, stack_bytes_max)?.and_then(Linked::new);
         let bundle = linked.map_err(|error| ImageError::World(format!("{error:#}")))?;
         Ok(Image { bundle: Bundle::Linked(bundle) })
     }
@@ -113,16 +113,16 @@ impl Machine {
     pub fn typed_image(
         &self,
         code: Code<'_>,
-        limits: &CellLimits,
+        stack_bytes_max: usize,
         description: &Description,
         name_bytes_max: usize,
     ) -> Result<Image, ImageError> {
-        let linked = self.link(code, limits)?.map_err(|error| ImageError::World(format!("{error:#}")))?;
+        let linked = self.link(code, stack_bytes_max)?.map_err(|error| ImageError::World(format!("{error:#}")))?;
         Ok(Image { bundle: Bundle::Typed(Typed::new(linked, description, name_bytes_max)) })
     }
 
-    fn link(&self, code: Code<'_>, limits: &CellLimits) -> Result<wasmtime::Result<InstancePre<Cell>>, ImageError> {
-        let wing = self.wings.iter().find(|wing| wing.stack_bytes_max == limits.stack_bytes_max);
+    fn link(&self, code: Code<'_>, stack_bytes_max: usize) -> Result<wasmtime::Result<InstancePre<Cell>>, ImageError> {
+        let wing = self.wings.iter().find(|wing| wing.stack_bytes_max == stack_bytes_max);
         let Some(Wing { linker, .. }) = wing else {
             return Err(ImageError::World("this machine was set up for other limits".to_owned()));
         };

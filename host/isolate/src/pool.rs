@@ -16,7 +16,9 @@ const KEEP_TABLE_BYTES_WITH_SCAN: usize = 64 << 10;
 const KEEP_BYTES_WITHOUT_SCAN: usize = 64 << 10;
 const KEEP_TABLE_BYTES_WITHOUT_SCAN: usize = 4 << 10;
 
-const DECOMMIT_BATCH: usize = 16;
+/// A cell that stays within what is kept has nothing to give back to the system, and a batch of nothing is a system
+/// call all the same.
+const DECOMMIT_BATCH: usize = 1;
 const HOST_STACK_BYTES: usize = 1 << 20;
 
 /// What the machine found out about the kernel; for the operator.

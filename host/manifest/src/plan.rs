@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Component, Path as FilePath, PathBuf};
+use std::sync::Arc;
 
 use capnp::text;
 use certosa_model::{BundleName, CellLimits, Digest, HouseLimits, Pattern, Patterns, Reuse};
@@ -49,11 +50,11 @@ pub struct BundlePlan {
     pub lists_change: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum ComponentSource {
     /// An absolute path.
-    File(PathBuf),
-    Bytes(Vec<u8>),
+    File(Arc<FilePath>),
+    Bytes(Arc<[u8]>),
 }
 
 #[derive(Debug)]
@@ -207,7 +208,7 @@ impl Check<'_> {
         });
         let source = match said.which()? {
             bundle::File(file) => self.file(&path.field("file"), file?),
-            bundle::Bytes(bytes) => Some(ComponentSource::Bytes(bytes?.to_vec())),
+            bundle::Bytes(bytes) => Some(ComponentSource::Bytes(bytes?.into())),
         };
         let pinned = match self.text(&path.field("digest"), said.get_digest()?) {
             None | Some("") => None,
@@ -258,7 +259,7 @@ impl Check<'_> {
             self.refuse(path, "a link that leads out of the manifest's folder", quote(text), expected);
             return None;
         }
-        Some(ComponentSource::File(file))
+        Some(ComponentSource::File(file.into()))
     }
 
     fn routes(

@@ -162,7 +162,7 @@ fn fate(machine: &Machine, bytes: &[u8]) -> Fate {
         Err(CodeError::Exports(_)) => return Fate::NotDescribed,
         Err(error) => panic!("{error:?}"),
     };
-    match machine.typed_image(Code::Bytes(&code), &limits(), &described, 60) {
+    match machine.typed_image(Code::Bytes(&code), limits().stack_bytes_max, &described, 60) {
         Ok(_) => Fate::Loaded,
         Err(ImageError::World(_)) => Fate::NotLoaded,
         Err(error) => panic!("{error:?}"),

@@ -106,8 +106,8 @@ fn offer(bytes: &[u8], shape: &Shape) -> anyhow::Result<Found> {
 fn listed(code: &[u8], described: Option<Description>) -> anyhow::Result<Found> {
     let machine = Machine::new(1, [&CELL])?;
     let image = match &described {
-        None => machine.image(Code::Bytes(code), &CELL),
-        Some(described) => machine.typed_image(Code::Bytes(code), &CELL, described, TOOL_NAME_BYTES_MAX),
+        None => machine.image(Code::Bytes(code), CELL.stack_bytes_max),
+        Some(described) => machine.typed_image(Code::Bytes(code), CELL.stack_bytes_max, described, TOOL_NAME_BYTES_MAX),
     };
     let image = match image {
         Ok(image) => image,
