@@ -93,8 +93,9 @@ fn beside(server: &Server, tool: &str, arguments: &str, seconds: u64) -> Done<(F
 fn keep_calling(address: &str, tool: &str, arguments: &str, stop: &AtomicBool, answered: &AtomicU64) -> Done<()> {
     let mut client = Client::connect(address)?;
     let arguments: serde_json::Value = serde_json::from_str(arguments)?;
-    let meta: serde_json::Value = serde_json::from_str(&format!("{{{}}}", meta()))?;
-    let params = json!({"name": tool, "arguments": arguments, "_meta": meta["_meta"]});
+    let mut params: serde_json::Value = serde_json::from_str(&format!("{{{}}}", meta()))?;
+    let members = params.as_object_mut().ok_or("no object")?;
+    members.extend([("name".to_owned(), tool.into()), ("arguments".to_owned(), arguments)]);
     let body = json!({"jsonrpc": "2.0", "id": FIRST_ID - 1, "method": "tools/call", "params": params}).to_string();
     let headers = format!("MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: {tool}\r\n");
     while !stop.load(Ordering::Relaxed) {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use bytes::{Bytes, BytesMut};
 use certosa_mcp::{Code, SESSION_HEADER, header_value, param_headers, rpc_error};
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -337,7 +337,7 @@ impl Bridge {
         {
             let arguments = params.get("arguments").unwrap_or(&Value::Null);
             for (header, value) in param_headers(&schema, arguments) {
-                headers.insert(HeaderName::try_from(header)?, value);
+                headers.insert(header, value);
             }
         }
         Ok(headers)
