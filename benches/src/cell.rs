@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use certosa_house::{Ask, Call, Compilers, House, Way};
-use certosa_isolate::{Code, Image, Machine, Work, compile};
+use certosa_isolate::{Code, Image, Machine, Pace, Work, compile};
 use certosa_manifest::{Manifest, Plan, Sources};
 use certosa_mcp::{Answer, Face, Message};
 use certosa_model::{Kind, Subject, ToolName};
@@ -59,7 +59,8 @@ async fn one(machine: &Machine, image: &Arc<Image>, permit: &Permit<'_>, plan: &
         state: None,
         askable: Askable::empty(),
     });
-    let end = machine.call(image, permit, Work { task, limits: plan.limits, hearing: Hearing::default() }, ()).await;
+    let (limits, hearing, pace) = (plan.limits, Hearing::default(), &Pace::default());
+    let end = machine.call(image, permit, Work { task, limits, hearing, pace }, ()).await;
     matches!(end.result, Ok(Outcome::Tool(_)))
 }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use certosa_house::Schema;
-use certosa_isolate::{CellError, Code, Description, Machine, Work, compile, describe};
+use certosa_isolate::{CellError, Code, Description, Machine, Pace, Work, compile, describe};
 use certosa_manifest::{Plan, Sources};
 use certosa_model::{Kind, Subject, ToolName};
 use certosa_policy::{Caller, Target, decide};
@@ -140,7 +140,7 @@ impl Loaded<'_> {
         let permit = decide(plan, &caller, &Target { route, kind: Kind::Tool, subject: &subject }).unwrap();
         let (name, arguments) = (function.to_owned(), arguments.to_owned());
         let task = Task::Call(Call { name, arguments, answers: Vec::new(), state: None, askable: Askable::empty() });
-        let work = Work { task, limits: bundle.limits, hearing: Hearing::default() };
+        let work = Work { task, limits: bundle.limits, hearing: Hearing::default(), pace: &Pace::default() };
         let end = runtime.block_on(machine.call(&self.image, &permit, work, ()));
         match end.result? {
             Outcome::Tool(result) => Ok(result),

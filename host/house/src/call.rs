@@ -138,7 +138,7 @@ impl House {
             let error = busy("cellsMax", self.plan.limits.cells_max.into());
             return Ok(pending.refuse(error, "the house's line is full".to_owned()));
         };
-        let mut end = self.run(bundle, &permit, task, hearing, (place, cell)).await;
+        let mut end = self.run((bundle, loaded), &permit, task, hearing, (place, cell)).await;
         let result = match end.result {
             Ok(outcome) => checks::outcome(loaded, outcome, call.askable),
             Err(error) => Err(CallError::of_cell(error, bundle, loaded)),
@@ -158,7 +158,7 @@ impl House {
     /// Does the task in a fresh cell, or in the one that the manifest lets this call share.
     async fn run(
         &self,
-        bundle: &Bundle,
+        (bundle, loaded): (&Bundle, &LoadedItem),
         permit: &Permit<'_>,
         task: Task,
         hearing: Hearing,
@@ -169,7 +169,7 @@ impl House {
             Ok(image) => (self.images.machine(), image),
             Err(error) => return End::failed(error),
         };
-        let work = Work { task, limits: *limits, hearing };
+        let work = Work { task, limits: *limits, hearing, pace: &loaded.pace };
         if kept.is_once() {
             return machine.call(&image, permit, work, places).await;
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use certosa_isolate::Pace;
 use certosa_manifest::{Path, Plan, Problem};
 use certosa_model::{Kind, Subject};
 
@@ -30,6 +31,8 @@ pub(crate) struct LoadedItem {
     pub item: Item,
     /// Shared with the same thing in the listings before and after.
     pub counts: Arc<Counts>,
+    /// Of its last calls.
+    pub pace: Pace,
 }
 
 pub(crate) enum Item {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use certosa_isolate::{
-    self as isolate, CellError, CodeError, Description, Form, Image, Machine, PoolError, Shape, ShapeError,
+    self as isolate, CellError, CodeError, Description, Form, Image, Machine, Pace, PoolError, Shape, ShapeError,
 };
 use certosa_manifest::{BundlePlan, ComponentSource, Manifest, Path, Plan, Problem, Problems};
 use certosa_model::{BundleName, CellLimits, Digest, Limit, Reuse, Subject, TOOL_NAME_BYTES_MAX, ToolName};
@@ -377,7 +377,12 @@ fn skipped(description: &Description) -> String {
 pub(crate) fn load(bundle: &BundleName, offer: Offer) -> Result<Vec<LoadedItem>, String> {
     let named = |name: &str, item: Item| {
         let name = ToolName::new(name).map_err(|why| why.to_string())?;
-        Ok::<_, String>(LoadedItem { subject: Subject::of_item(bundle, &name), item, counts: Arc::default() })
+        Ok::<_, String>(LoadedItem {
+            subject: Subject::of_item(bundle, &name),
+            item,
+            counts: Arc::default(),
+            pace: Pace::default(),
+        })
     };
     let mut items = Vec::new();
     for tool in offer.tools {

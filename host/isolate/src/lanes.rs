@@ -1,9 +1,11 @@
 //! Two lanes for cells. A cell begins in the fast one, on the thread that took the call. One that a tick finds at work
 //! is no small call, and goes on in the slow one: on threads of its own, which give way to the others. So a neighbour
-//! that spins takes what time is left over, and small calls do not wait behind it.
+//! that spins takes what time is left over, and small calls do not wait behind it. What took long the last time begins
+//! in the slow lane: a neighbour whose calls are as long as a tick would hardly ever be found at work.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,10 @@ pub(crate) struct Lanes {
     slow: Option<Runtime>,
 }
 
+/// How long the last calls of one thing took. It decides in which lane the next one begins.
+#[derive(Debug, Default)]
+pub struct Pace(AtomicU8);
+
 /// The slow lane did not bring the cell to its end.
 #[derive(Debug, thiserror::Error)]
 #[error("a cell was lost: {0}")]
@@ -22,6 +28,11 @@ pub(crate) struct Lost(String);
 
 /// A cell that waits for no tick gives way sooner than this.
 const LONG: Duration = Duration::from_micros(500);
+/// A long call counts as much as so many small ones: a small one may have had to give way in the middle.
+const LONG_WEIGHT: u8 = 3;
+/// From here on calls begin in the slow lane.
+const SLOW: u8 = 6;
+const SLOW_MAX: u8 = 24;
 /// How far the threads of the slow lane stand back (nice(2)).
 const NICE: i32 = 10;
 
@@ -45,14 +56,36 @@ impl Lanes {
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         cell: impl Future<Output = T> + Send + 'static,
+        pace: &Pace,
     ) -> Result<T, Lost> {
         let mut cell = Box::pin(cell);
-        if let Some(ended) = small(cell.as_mut()).await {
+        if !pace.is_slow()
+            && let Some(ended) = small(cell.as_mut()).await
+        {
             return Ok(ended);
         }
         let Some(slow) = &self.slow else { return Err(Lost("the house is closed".to_owned())) };
         let mut elsewhere = Elsewhere(slow.spawn(cell));
         (&mut elsewhere.0).await.map_err(|error: JoinError| Lost(error.to_string()))
+    }
+}
+
+impl Pace {
+    fn is_slow(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= SLOW
+    }
+
+    /// Takes note of a call that was on the processor for so long.
+    pub(crate) fn note(&self, cpu_us: u64) {
+        let before = self.0.load(Ordering::Relaxed);
+        let after = match u128::from(cpu_us) >= LONG.as_micros() {
+            true => (before + LONG_WEIGHT).min(SLOW_MAX),
+            false => before.saturating_sub(1),
+        };
+        // Calls that end at the same time may count as one.
+        if after != before {
+            self.0.store(after, Ordering::Relaxed);
+        }
     }
 }
 
@@ -81,5 +114,25 @@ impl Drop for Lanes {
         if let Some(slow) = self.slow.take() {
             slow.shutdown_background();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_long_begins_slowly_and_what_once_had_to_wait_does_not() {
+        let pace = Pace::default();
+        let note = |all: &[u64]| all.iter().for_each(|cpu_us| pace.note(*cpu_us));
+        note(&[2_000, 20, 20, 20, 2_000]);
+        assert!(!pace.is_slow());
+        note(&[2_000]);
+        assert!(pace.is_slow());
+        note(&[2_000; 100]);
+        note(&[20; 18]);
+        assert!(pace.is_slow());
+        note(&[20]);
+        assert!(!pace.is_slow());
     }
 }

@@ -22,6 +22,7 @@ mod typed;
 pub use cell::{CellError, End};
 pub use compile::{COMPONENT_BYTES_MAX, CodeError, code_digest, compile, compile_in_child};
 pub use inspect::{Form, Shape, ShapeError, check_shape};
+pub use lanes::Pace;
 pub use machine::{Code, Image, ImageError, Machine, Warm, Work};
 pub use pool::{PoolError, PoolFacts};
 pub use typed::{Description, Function, Skipped, describe, describe_in_child, wit, wit_in_child};

@@ -10,7 +10,7 @@ use wasmtime::component::{Component, Instance, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
 use crate::cell::{self, CellError, End};
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, Pace};
 use crate::pool::{self, PoolError, PoolFacts};
 use crate::ticker::Ticker;
 use crate::typed::{Description, Skipped, Typed};
@@ -51,11 +51,13 @@ pub enum Code<'a> {
 }
 
 /// What a cell does: one task, within its bounds.
-pub struct Work {
+pub struct Work<'p> {
     pub task: Task,
     pub limits: CellLimits,
     /// Who hears of it before its end.
     pub hearing: Hearing,
+    /// Of what is called.
+    pub pace: &'p Pace,
 }
 
 /// A cell that outlives its calls. It is dropped when one of them ends with anything but a result.
@@ -161,11 +163,11 @@ impl Machine {
         &self,
         image: &Arc<Image>,
         _permit: &Permit<'_>,
-        work: Work,
+        work: Work<'_>,
         held: impl Send + 'static,
     ) -> End<Outcome> {
         let (ticking, image) = (self.ticker.run(), Arc::clone(image));
-        let Work { task, limits, hearing } = work;
+        let Work { task, limits, hearing, pace } = work;
         let cell = async move {
             let _held = (held, ticking);
             let mut store = image.store(&limits, hearing);
@@ -175,7 +177,9 @@ impl Machine {
             };
             sized(cell::run(&mut store, work).await, &limits)
         };
-        self.lanes.run(cell).await.unwrap_or_else(|lost| End::lost(&lost))
+        let end = self.lanes.run(cell, pace).await.unwrap_or_else(|lost| End::lost(&lost));
+        pace.note(end.usage.cpu_us);
+        end
     }
 
     /// Does one task in a cell that is there from the call before, and comes back if this one had a result.
@@ -185,16 +189,19 @@ impl Machine {
         warm: Option<Warm>,
         image: &Arc<Image>,
         _permit: &Permit<'_>,
-        work: Work,
+        work: Work<'_>,
         held: H,
     ) -> (End<Outcome>, Option<Warm>, Option<H>) {
         let (ticking, image) = (self.ticker.run(), Arc::clone(image));
+        let Work { task, limits, hearing, pace } = work;
         let cell = async move {
             let _ticking = ticking;
-            let (end, warm) = image.run_again(warm, &work.task, &work.limits, work.hearing).await;
+            let (end, warm) = image.run_again(warm, &task, &limits, hearing).await;
             (end, warm, Some(held))
         };
-        self.lanes.run(cell).await.unwrap_or_else(|lost| (End::lost(&lost), None, None))
+        let ended = self.lanes.run(cell, pace).await.unwrap_or_else(|lost| (End::lost(&lost), None, None));
+        pace.note(ended.0.usage.cpu_us);
+        ended
     }
 }
 
