@@ -1,0 +1,214 @@
+//! Takes secrets out of what comes back, in a stream: whatever the chunks are, what goes out holds none of the forms
+//! of the secret, nothing is kept back that cannot be the beginning of one, and what has nothing to do with it is
+//! passed on without being copied.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use aho_corasick::packed::{self, MatchKind, Searcher};
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use zeroize::Zeroizing;
+
+use crate::forms::{Forms, SEARCHED_BYTES_MIN};
+
+/// What stands where a secret stood.
+pub(crate) const REDACTED: &str = "[redacted]";
+
+/// Finds secrets, and takes them out of one body.
+pub(crate) struct Scrubber {
+    forms: Forms,
+    /// Finds where a form may begin, many bytes at a time. `None` on machines that have no such instructions.
+    beginnings: Option<Searcher>,
+    /// For each byte, whether a form begins with it.
+    first: [bool; 256],
+    /// The end of what came so far, as long as it may be the beginning of a form.
+    held: Zeroizing<Vec<u8>>,
+    /// How much of `held` has been replaced, and is there only because something else may begin in it.
+    gone: usize,
+}
+
+impl Scrubber {
+    /// `None` if there is nothing that could be searched for.
+    pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
+        let forms = Forms::of(secrets);
+        let mut first = [false; 256];
+        // The searcher gets no more of a secret than it needs: its memory is not overwritten.
+        let mut beginnings: Vec<&[u8]> = forms.iter().filter_map(|form| form.get(..SEARCHED_BYTES_MIN)).collect();
+        beginnings.sort_unstable();
+        beginnings.dedup();
+        for byte in beginnings.iter().filter_map(|beginning| beginning.first()) {
+            if let Some(is_first) = first.get_mut(usize::from(*byte)) {
+                *is_first = true;
+            }
+        }
+        let kind = MatchKind::LeftmostFirst;
+        let beginnings = packed::Config::new().match_kind(kind).builder().extend(beginnings).build();
+        (forms.longest() > 0).then(|| Self { forms, beginnings, first, held: Zeroizing::default(), gone: 0 })
+    }
+
+    /// Takes the next chunk, and puts what can go on behind `out`.
+    pub(crate) fn push(&mut self, chunk: Bytes, out: &mut VecDeque<Bytes>) {
+        if !chunk.is_empty() {
+            self.step(&chunk, false, out);
+        }
+    }
+
+    /// Puts behind `out` what was kept back: nothing follows any more.
+    pub(crate) fn finish(&mut self, out: &mut VecDeque<Bytes>) {
+        self.step(&Bytes::new(), true, out);
+    }
+
+    /// Takes the secrets out of headers. One whose name has one goes altogether.
+    pub(crate) fn headers(&self, headers: &mut HeaderMap) {
+        let is_named = |name: &&HeaderName| {
+            let name = name.as_str().as_bytes();
+            self.forms.iter().any(|form| name.windows(form.len()).any(|part| part.eq_ignore_ascii_case(form)))
+        };
+        let named: Vec<HeaderName> = headers.keys().filter(is_named).cloned().collect();
+        for name in named {
+            headers.remove(name);
+        }
+        for value in headers.values_mut() {
+            if self.find(value.as_bytes(), 0).is_some() {
+                *value = self.value(value.as_bytes());
+            }
+        }
+    }
+
+    fn value(&self, value: &[u8]) -> HeaderValue {
+        let mut places = Vec::new();
+        self.find_all(value, value.len(), 0, &mut places);
+        let mut clean = Vec::with_capacity(value.len());
+        let mut at = 0;
+        for place in places {
+            clean.extend(value.get(at..place.start).unwrap_or_default());
+            clean.extend(REDACTED.as_bytes());
+            at = place.end;
+        }
+        clean.extend(value.get(at..).unwrap_or_default());
+        HeaderValue::from_bytes(&clean).unwrap_or(HeaderValue::from_static(REDACTED))
+    }
+
+    /// What was held and `chunk` are one text here; places in it count from the beginning of what was held.
+    fn step(&mut self, chunk: &Bytes, is_last: bool, out: &mut VecDeque<Bytes>) {
+        let held = self.held.len();
+        let reach = self.forms.longest().saturating_sub(1);
+        let mut places = Vec::new();
+        if self.gone > 0 {
+            places.push(0..self.gone);
+        }
+        // Across the border: what begins in what was held ends before this does.
+        let border = self.border(chunk, reach);
+        if let Some(border) = &border {
+            self.find_all(border, held, 0, &mut places);
+        }
+        self.find_all(chunk, chunk.len(), held, &mut places);
+
+        let total = held + chunk.len();
+        let keep_from = match &border {
+            _ if is_last => total,
+            Some(border) if chunk.len() <= reach => self.open_from(border, reach),
+            _ => held + self.open_from(chunk, reach),
+        };
+        let gone = self.emit(chunk, keep_from, &places, out);
+        let kept = match &border {
+            Some(border) if chunk.len() <= reach => border.get(keep_from..),
+            _ => chunk.get(keep_from.saturating_sub(held)..),
+        };
+        self.held = Zeroizing::new(kept.unwrap_or_default().to_vec());
+        self.gone = gone;
+    }
+
+    /// What was held and the beginning of `chunk`, if anything was held.
+    fn border(&self, chunk: &Bytes, reach: usize) -> Option<Zeroizing<Vec<u8>>> {
+        if self.held.is_empty() {
+            return None;
+        }
+        let head = chunk.get(..reach).unwrap_or(chunk);
+        let mut border = Zeroizing::new(Vec::with_capacity(self.held.len() + head.len()));
+        border.extend_from_slice(&self.held);
+        border.extend_from_slice(head);
+        Some(border)
+    }
+
+    /// Passes on what comes before `until` and is not in `places`; returns how much behind it is in one that has been
+    /// replaced.
+    fn emit(&self, chunk: &Bytes, until: usize, places: &[Range<usize>], out: &mut VecDeque<Bytes>) -> usize {
+        let mut at = 0;
+        for place in places {
+            // The one at the beginning of what was held has its replacement already.
+            let is_replaced = place.start == 0 && self.gone > 0;
+            if place.start >= until && !is_replaced {
+                break;
+            }
+            self.pass(chunk, at..place.start, out);
+            if !is_replaced {
+                out.push_back(Bytes::from_static(REDACTED.as_bytes()));
+            }
+            at = place.end;
+        }
+        self.pass(chunk, at..until, out);
+        at.saturating_sub(until)
+    }
+
+    fn pass(&self, chunk: &Bytes, part: Range<usize>, out: &mut VecDeque<Bytes>) {
+        let held = self.held.len();
+        if let Some(part) = self.held.get(part.start..part.end.min(held)).filter(|part| !part.is_empty()) {
+            out.push_back(Bytes::copy_from_slice(part));
+        }
+        let (start, end) = (part.start.max(held) - held, part.end.max(held) - held);
+        if start < end && end <= chunk.len() {
+            out.push_back(chunk.slice(start..end));
+        }
+    }
+
+    /// Adds the places of all forms that begin before `before`, as one where they overlap, moved by `offset`.
+    fn find_all(&self, text: &[u8], before: usize, offset: usize, places: &mut Vec<Range<usize>>) {
+        let mut from = 0;
+        while let Some(found) = self.find(text, from).filter(|found| found.start < before) {
+            from = found.start + 1;
+            let found = found.start + offset..found.end + offset;
+            match places.last_mut() {
+                Some(last) if found.start < last.end => last.end = last.end.max(found.end),
+                _ => places.push(found),
+            }
+        }
+    }
+
+    /// The first form from `from` on, and the longest there.
+    fn find(&self, text: &[u8], mut from: usize) -> Option<Range<usize>> {
+        loop {
+            from = self.next_beginning(text, from)?;
+            let rest = text.get(from..)?;
+            if let Some(form) = self.forms.iter().find(|form| rest.starts_with(form)) {
+                return Some(from..from + form.len());
+            }
+            from += 1;
+        }
+    }
+
+    fn next_beginning(&self, text: &[u8], from: usize) -> Option<usize> {
+        match &self.beginnings {
+            Some(_) if text.len() < from + SEARCHED_BYTES_MIN => None,
+            Some(searcher) => searcher.find_in(text, (from..text.len()).into()).map(|found| found.start()),
+            None => text.get(from..)?.iter().position(|byte| self.is_first(*byte)).map(|at| from + at),
+        }
+    }
+
+    /// Where in the end of `text` the beginning of a form stands that may go on in what comes next.
+    fn open_from(&self, text: &[u8], reach: usize) -> usize {
+        let from = text.len().saturating_sub(reach);
+        let tail = text.get(from..).unwrap_or_default();
+        let opens = |at: &usize| {
+            let rest = tail.get(*at..).unwrap_or_default();
+            rest.first().is_some_and(|byte| self.is_first(*byte))
+                && self.forms.iter().any(|form| form.starts_with(rest))
+        };
+        (0..tail.len()).find(opens).map_or(text.len(), |at| from + at)
+    }
+
+    fn is_first(&self, byte: u8) -> bool {
+        self.first.get(usize::from(byte)).copied().unwrap_or(false)
+    }
+}
