@@ -212,3 +212,131 @@ impl Scrubber {
         self.first.get(usize::from(byte)).copied().unwrap_or(false)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers that are the same in every run (xorshift, G. Marsaglia 2003).
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn below(&mut self, end: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            usize::try_from(self.0 >> 11).unwrap() % end
+        }
+
+        fn pick<'a>(&mut self, from: &'a [u8]) -> &'a u8 {
+            &from[self.below(from.len())]
+        }
+    }
+
+    const ALPHABETS: [&[u8]; 4] =
+        [b"ab", b"abcdefghijklmnopqrstuvwxyz0123456789-_", b"/+=\"'&<> %\\aZ9~*", b"\0\xff\xfeab\n\xc3\xa4"];
+
+    fn secret(numbers: &mut Numbers) -> Vec<u8> {
+        let alphabet = ALPHABETS[numbers.below(4)];
+        (0..4 + numbers.below(40)).map(|_| *numbers.pick(alphabet)).collect()
+    }
+
+    /// Forms, beginnings of forms, ends of forms, and other things.
+    fn text(numbers: &mut Numbers, forms: &[Vec<u8>]) -> Vec<u8> {
+        let mut text = Vec::new();
+        for _ in 0..numbers.below(12) {
+            let form = &forms[numbers.below(forms.len())];
+            let cut = numbers.below(form.len() + 1);
+            match numbers.below(5) {
+                0 | 1 => text.extend(form),
+                2 => text.extend(&form[..cut]),
+                3 => text.extend(&form[cut..]),
+                _ => text.extend((0..numbers.below(300)).map(|_| b'.')),
+            }
+        }
+        text
+    }
+
+    fn scrubbed(scrubber: &mut Scrubber, chunks: &[&[u8]]) -> Vec<u8> {
+        let mut out = VecDeque::new();
+        for chunk in chunks {
+            scrubber.push(Bytes::copy_from_slice(chunk), &mut out);
+            assert!(scrubber.held.len() < scrubber.forms.longest(), "what is held is bounded");
+        }
+        scrubber.finish(&mut out);
+        out.into_iter().flatten().collect()
+    }
+
+    #[test]
+    fn no_form_of_any_secret_comes_through_in_any_chunks() {
+        let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+        for round in 0..3000 {
+            let secret = secret(&mut numbers);
+            let mut scrubber = Scrubber::new([&secret[..]]).unwrap();
+            if round % 3 == 0 {
+                scrubber.beginnings = None;
+            }
+            let forms: Vec<Vec<u8>> = scrubber.forms.iter().map(<[u8]>::to_vec).collect();
+            let text = text(&mut numbers, &forms);
+            let most = 1 + numbers.below(60);
+            let (mut chunks, mut rest) = (Vec::new(), &text[..]);
+            while !rest.is_empty() {
+                let (chunk, after) = rest.split_at(rest.len().min(1 + numbers.below(most)));
+                chunks.push(chunk);
+                rest = after;
+            }
+            let out = scrubbed(&mut scrubber, &chunks);
+            let out = String::from_utf8_lossy(&out).replace(REDACTED, "\n\n\n\n").into_bytes();
+            let shown = String::from_utf8_lossy(&text);
+            for form in forms.iter().filter(|form| form.iter().all(u8::is_ascii_graphic)) {
+                assert!(!out.windows(form.len()).any(|part| part == form), "{round}: {shown}");
+            }
+            // The same as in one piece.
+            let mut whole = Scrubber::new([&secret[..]]).unwrap();
+            assert_eq!(
+                out,
+                String::from_utf8_lossy(&scrubbed(&mut whole, &[&text])).replace(REDACTED, "\n\n\n\n").into_bytes()
+            );
+        }
+    }
+
+    #[test]
+    fn what_overlaps_goes_as_one() {
+        let clean = |secret: &str, text: &str| {
+            let mut whole = Scrubber::new([secret.as_bytes()]).unwrap();
+            let all = String::from_utf8(scrubbed(&mut whole, &[text.as_bytes()])).unwrap();
+            let mut single = Scrubber::new([secret.as_bytes()]).unwrap();
+            let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+            assert_eq!(String::from_utf8(scrubbed(&mut single, &bytes)).unwrap(), all);
+            all
+        };
+        assert_eq!(clean("xyyyyyyx", "xyyyyyyxyyyyyyx"), "[redacted]");
+        assert_eq!(clean("xyyyyyyx", "xyyyyyyxxyyyyyyx"), "[redacted][redacted]");
+        assert_eq!(clean("aaaa", "aaaaaaaaaaab"), "[redacted]b");
+        assert_eq!(clean("abcd", "abc"), "abc");
+        assert_eq!(clean("abcd", "ababcabcdabc"), "ababc[redacted]abc");
+    }
+
+    #[test]
+    fn what_has_no_secret_is_not_copied() {
+        let mut scrubber = Scrubber::new([&b"ghp_0123456789abcdef"[..]]).unwrap();
+        let chunk = Bytes::from(vec![b'x'; 10_000]);
+        let mut out = VecDeque::new();
+        scrubber.push(chunk.clone(), &mut out);
+        assert_eq!(out.len(), 1);
+        assert_eq!(out[0].as_ptr(), chunk.as_ptr());
+    }
+
+    #[test]
+    fn a_header_value_is_cleaned_and_a_name_goes() {
+        let scrubber = Scrubber::new([&b"ghp_0123456789abcdef"[..]]).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert("location", HeaderValue::from_static("/?a=ghp_0123456789abcdef&b=ghp_0123456789abcdef"));
+        headers.insert("x-ghp_0123456789abcdef", HeaderValue::from_static("1"));
+        headers.insert("etag", HeaderValue::from_static("ghp_"));
+        scrubber.headers(&mut headers);
+        assert_eq!(headers.len(), 2);
+        assert_eq!(headers["location"], "/?a=[redacted]&b=[redacted]");
+        assert_eq!(headers["etag"], "ghp_");
+    }
+}
