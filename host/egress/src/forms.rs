@@ -1,10 +1,15 @@
 //! What a secret looks like when somebody has written it down: every form that is searched for in what comes back.
 
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use zeroize::{Zeroize as _, Zeroizing};
+use std::ops::Range;
+
+use zeroize::Zeroizing;
 
 /// The forms of one or more secrets, longest first, none twice. They are overwritten when nobody needs them any more.
-pub(crate) struct Forms(Vec<Zeroizing<Vec<u8>>>);
+pub(crate) struct Forms {
+    /// All of them, one behind the other.
+    bytes: Zeroizing<Vec<u8>>,
+    places: Vec<Range<usize>>,
+}
 
 /// Shorter secrets are searched for as they are, and in no other form: what is left of three bytes in another
 /// coding is in every other text, and a guest that sees what is taken out of an echo could guess its way.
@@ -12,94 +17,118 @@ pub(crate) const CODED_BYTES_MIN: usize = 8;
 /// Shorter ones are not searched for at all; what they were sent as still is, if that is longer.
 pub(crate) const SEARCHED_BYTES_MIN: usize = 4;
 
+/// The bytes that all forms of a secret need for each byte of it, at most; and of one in which nothing has to be
+/// escaped.
+const GROWTH_MAX: usize = 84;
+const GROWTH_PLAIN_MAX: usize = 40;
+
 impl Forms {
-    pub(crate) fn of<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let mut forms = Self(Vec::with_capacity(48));
+    pub(crate) fn of(secrets: &[&[u8]]) -> Self {
+        // In room that is enough: a vector that grows would leave copies behind.
+        let bytes = Zeroizing::new(Vec::with_capacity(secrets.iter().map(|secret| room(secret)).sum()));
+        let mut forms = Self { bytes, places: Vec::with_capacity(32) };
         for secret in secrets {
             forms.add(secret);
         }
-        forms.0.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        forms.0.dedup();
+        forms.places.sort_unstable_by_key(|place| std::cmp::Reverse(place.len()));
         forms
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.iter().map(|form| form.as_slice())
+        self.places.iter().filter_map(|place| self.bytes.get(place.clone()))
     }
 
     pub(crate) fn longest(&self) -> usize {
-        self.0.first().map_or(0, |form| form.len())
+        self.places.first().map_or(0, Range::len)
     }
 
     fn add(&mut self, secret: &[u8]) {
-        if secret.len() < SEARCHED_BYTES_MIN {
-            return;
-        }
-        self.push(secret.to_vec());
+        self.each(secret, |out, byte| out.push(byte));
         if secret.len() < CODED_BYTES_MIN {
             return;
         }
         for before in 0..3 {
-            self.push(base64(&STANDARD_NO_PAD, before, secret));
-            self.push(base64(&URL_SAFE_NO_PAD, before, secret));
+            self.push(|out| base64(out, before, secret, *b"+/"));
+            self.push(|out| base64(out, before, secret, *b"-_"));
         }
+        let is_plain = is_plain(secret);
         for case in [Case::Lower, Case::Upper] {
-            self.push(each(secret, 2, |out, byte| out.extend(case.hex(byte))));
-            self.push(each(secret, 3, |out, byte| percent(out, byte, case)));
-            self.push(each(
-                secret,
-                3,
-                |out, byte| if is_unreserved(byte) { out.push(byte) } else { percent(out, byte, case) },
-            ));
+            self.each(secret, |out, byte| out.extend(case.hex(byte)));
+            self.each(secret, |out, byte| percent(out, byte, case));
+            if !is_plain {
+                self.each(
+                    secret,
+                    |out, byte| if is_unreserved(byte) { out.push(byte) } else { percent(out, byte, case) },
+                );
+            }
         }
+        if let Ok(text) = str::from_utf8(secret) {
+            for case in [Case::Lower, Case::Upper] {
+                self.units(text, |out, unit| {
+                    out.extend(b"\\u");
+                    unit.to_be_bytes().iter().for_each(|byte| out.extend(case.hex(*byte)));
+                });
+            }
+            self.units(text, |out, unit| out.extend(unit.to_le_bytes()));
+            self.units(text, |out, unit| out.extend(unit.to_be_bytes()));
+        }
+        if !is_plain {
+            self.add_escaped(secret);
+        }
+    }
+
+    /// The forms in which only some characters are written in another way: fields of forms, JSON and HTML.
+    fn add_escaped(&mut self, secret: &[u8]) {
         // As forms have it (WHATWG URL, section 5.2): `*` stays as it is, `~` does not, and a space is a plus.
-        self.push(each(secret, 3, |out, byte| match byte {
+        self.each(secret, |out, byte| match byte {
             b' ' => out.push(b'+'),
             b'*' => out.push(byte),
             b'~' => percent(out, byte, Case::Upper),
             _ if is_unreserved(byte) => out.push(byte),
             _ => percent(out, byte, Case::Upper),
-        }));
-        if let Ok(text) = str::from_utf8(secret) {
-            self.add_text(text);
-        }
-    }
-
-    /// The forms that only text has: JSON (RFC 8259, section 7), HTML, and UTF-16.
-    fn add_text(&mut self, text: &str) {
-        let bytes = text.as_bytes();
+        });
+        // RFC 8259, section 7.
         for slash in [&b"/"[..], b"\\/"] {
-            self.push(each(bytes, 6, |out, byte| match byte {
+            self.each(secret, |out, byte| match byte {
                 b'"' | b'\\' => out.extend([b'\\', byte]),
                 b'/' => out.extend(slash),
-                0..0x20 => out.extend(format!("\\u{byte:04x}").bytes()),
+                0..0x20 => {
+                    out.extend(b"\\u00");
+                    out.extend(Case::Lower.hex(byte));
+                }
                 _ => out.push(byte),
-            }));
-        }
-        for case in [Case::Lower, Case::Upper] {
-            self.push(units(text, |out, unit| {
-                out.extend(b"\\u");
-                unit.to_be_bytes().iter().for_each(|byte| out.extend(case.hex(*byte)));
-            }));
+            });
         }
         for apostrophe in [&b"&#39;"[..], b"&#x27;", b"&apos;", b"'"] {
-            self.push(each(bytes, 6, |out, byte| match byte {
+            self.each(secret, |out, byte| match byte {
                 b'&' => out.extend(b"&amp;"),
                 b'<' => out.extend(b"&lt;"),
                 b'>' => out.extend(b"&gt;"),
                 b'"' => out.extend(b"&quot;"),
                 b'\'' => out.extend(apostrophe),
                 _ => out.push(byte),
-            }));
+            });
         }
-        self.push(units(text, |out, unit| out.extend(unit.to_le_bytes())));
-        self.push(units(text, |out, unit| out.extend(unit.to_be_bytes())));
     }
 
-    fn push(&mut self, form: Vec<u8>) {
-        let form = Zeroizing::new(form);
-        if form.len() >= SEARCHED_BYTES_MIN && !self.0.contains(&form) {
-            self.0.push(form);
+    fn each(&mut self, secret: &[u8], mut write: impl FnMut(&mut Vec<u8>, u8)) {
+        self.push(|out| secret.iter().for_each(|byte| write(out, *byte)));
+    }
+
+    fn units(&mut self, text: &str, mut write: impl FnMut(&mut Vec<u8>, u16)) {
+        self.push(|out| text.encode_utf16().for_each(|unit| write(out, unit)));
+    }
+
+    fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        let place = start..self.bytes.len();
+        let form = self.bytes.get(place.clone()).unwrap_or_default();
+        if form.len() < SEARCHED_BYTES_MIN || self.iter().any(|other| other == form) {
+            // What is left behind the end is overwritten with the rest.
+            self.bytes.truncate(start);
+        } else {
+            self.places.push(place);
         }
     }
 }
@@ -123,44 +152,49 @@ impl Case {
 
 /// A secret as it stands in a query or a form.
 pub(crate) fn percent_encoded(secret: &[u8]) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(each(
-        secret,
-        3,
-        |out, byte| {
-            if is_unreserved(byte) { out.push(byte) } else { percent(out, byte, Case::Upper) }
-        },
-    ))
-}
-
-/// What base64 makes of a secret behind `before` other bytes: the characters that all of their bits has in them.
-fn base64(engine: &impl base64::Engine, before: usize, secret: &[u8]) -> Vec<u8> {
-    let mut padded = Zeroizing::new(vec![0; before + secret.len()]);
-    if let Some(place) = padded.get_mut(before..) {
-        place.copy_from_slice(secret);
+    let mut coded = Zeroizing::new(Vec::with_capacity(secret.len() * 3));
+    for byte in secret {
+        if is_unreserved(*byte) { coded.push(*byte) } else { percent(&mut coded, *byte, Case::Upper) }
     }
-    let mut all = engine.encode(&*padded);
-    let (first, end) = ((before * 8).div_ceil(6), padded.len() * 8 / 6);
-    let form = all.as_bytes().get(first..end).unwrap_or_default().to_vec();
-    all.zeroize();
-    form
+    coded
 }
 
-/// Writes byte for byte into room that is enough: a vector that grows would leave copies behind.
-fn each(secret: &[u8], most: usize, mut write: impl FnMut(&mut Vec<u8>, u8)) -> Vec<u8> {
-    let mut out = Vec::with_capacity(secret.len() * most);
-    secret.iter().for_each(|byte| write(&mut out, *byte));
-    out
-}
-
-fn units(text: &str, mut write: impl FnMut(&mut Vec<u8>, u16)) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len() * 6);
-    text.encode_utf16().for_each(|unit| write(&mut out, unit));
-    out
+/// What base64 (RFC 4648, sections 4 and 5) makes of a secret behind `before` other bytes: the characters that have
+/// all of their bits from it.
+fn base64(out: &mut Vec<u8>, before: usize, secret: &[u8], last_two: [u8; 2]) {
+    let [first, second] = last_two;
+    // The first bits of the secret that share a character with what comes before are left out.
+    let mut count = 8 - (6 - 8 * before % 6) % 6;
+    let mut bits = 0_u32;
+    for byte in secret {
+        bits = (bits << 8 | u32::from(*byte)) & 0xffff;
+        while count >= 6 {
+            count -= 6;
+            out.push(match u8::try_from(bits >> count & 63).unwrap_or(0) {
+                value @ 0..26 => b'A' + value,
+                value @ 26..52 => b'a' + (value - 26),
+                value @ 52..62 => b'0' + (value - 52),
+                62 => first,
+                _ => second,
+            });
+        }
+        count += 8;
+    }
 }
 
 fn percent(out: &mut Vec<u8>, byte: u8, case: Case) {
     out.push(b'%');
     out.extend(case.hex(byte));
+}
+
+/// The room that all forms of a secret need.
+fn room(secret: &[u8]) -> usize {
+    secret.len() * if is_plain(secret) { GROWTH_PLAIN_MAX } else { GROWTH_MAX }
+}
+
+/// Whether nothing in it is ever escaped.
+fn is_plain(secret: &[u8]) -> bool {
+    secret.iter().all(|byte| is_unreserved(*byte) && *byte != b'~')
 }
 
 /// RFC 3986, section 2.3.
@@ -171,13 +205,14 @@ fn is_unreserved(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
     use super::*;
 
     #[test]
     fn a_secret_is_found_in_every_form() {
         let secret = b"p/w\"rd+&<'~ x";
-        let forms = Forms::of([&secret[..]]);
+        let forms = Forms::of(&[&secret[..]]);
         let found = |text: &[u8]| forms.iter().any(|form| text.windows(form.len()).any(|window| window == form));
         for text in [
             "p/w\"rd+&<'~ x",
@@ -205,13 +240,24 @@ mod tests {
 
     #[test]
     fn a_short_secret_is_searched_for_as_it_is() {
-        assert_eq!(Forms::of([&b"abc1234"[..]]).iter().collect::<Vec<_>>(), [b"abc1234"]);
-        assert_eq!(Forms::of([&b"abc"[..]]).iter().count(), 0);
+        assert_eq!(Forms::of(&[&b"abc1234"[..]]).iter().collect::<Vec<_>>(), [b"abc1234"]);
+        assert_eq!(Forms::of(&[&b"abc"[..]]).iter().count(), 0);
     }
 
     #[test]
     fn a_plain_secret_has_few_forms() {
-        let count = Forms::of([&b"ghp_0123456789abcdefABCDEF"[..]]).iter().count();
+        let count = Forms::of(&[&b"ghp_0123456789abcdefABCDEF"[..]]).iter().count();
         assert!(count <= 16, "{count}");
+    }
+
+    #[test]
+    fn the_room_is_enough() {
+        let plain: Vec<u8> = (b'a'..=b'z').collect();
+        let escaped = b"\x01\x02\"\"\"\x27\x27\x27&&&&<<<///\\\\";
+        for secrets in [&[&plain[..]][..], &[escaped], &[&[0xff; 30]], &[&plain, escaped]] {
+            let forms = Forms::of(secrets);
+            let room: usize = secrets.iter().map(|secret| room(secret)).sum();
+            assert_eq!(forms.bytes.capacity(), room, "it did not grow");
+        }
     }
 }

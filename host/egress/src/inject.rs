@@ -153,7 +153,7 @@ fn write(
             let value = sensitive(joined(&[b"Basic ", &token]))?;
             // What comes before a password in its base64 changes the password's own characters at the border.
             let bare = token.trim_ascii_end().strip_suffix(b"==").or(token.strip_suffix(b"=")).unwrap_or(&token);
-            Ok((Placed::Header(header::AUTHORIZATION, value), Scrubber::new([secret, bare])))
+            Ok((Placed::Header(header::AUTHORIZATION, value), Scrubber::new(&[secret, bare])))
         }
         Injection::Header { name, prefix } => {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| InjectError::HeaderName)?;
@@ -192,7 +192,7 @@ fn in_header(name: HeaderName, value: Sealed, secret: &[u8]) -> Result<(Placed, 
 /// A short secret is looked for as it was sent, too: with what stood in front of it, it is long enough not to be in
 /// other texts by chance.
 fn sought(secret: &[u8], sent: Sealed) -> Option<Scrubber> {
-    if secret.len() < CODED_BYTES_MIN { Scrubber::new([secret, &sent]) } else { Scrubber::new([secret]) }
+    if secret.len() < CODED_BYTES_MIN { Scrubber::new(&[secret, &sent]) } else { Scrubber::new(&[secret]) }
 }
 
 /// Marked, so that it is not shown, and not put into the tables of HTTP/2 (RFC 7541, section 7.1.3).

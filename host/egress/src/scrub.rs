@@ -18,33 +18,37 @@ pub(crate) const REDACTED: &str = "[redacted]";
 /// Finds secrets, and takes them out of one body.
 pub(crate) struct Scrubber {
     forms: Forms,
-    /// Finds where a form may begin, many bytes at a time. `None` on machines that have no such instructions.
-    beginnings: Option<Searcher>,
-    /// For each byte, whether a form begins with it.
-    first: [bool; 256],
+    beginnings: Beginnings,
     /// The end of what came so far, as long as it may be the beginning of a form.
     held: Zeroizing<Vec<u8>>,
     /// How much of `held` has been replaced, and is there only because something else may begin in it.
     gone: usize,
 }
 
+/// Finds where a form may begin. It gets no more of a secret than it needs: its memory is not overwritten.
+struct Beginnings {
+    /// For each of the first bytes of a form and each value, the forms (one bit for each eighth of them) that have it.
+    masks: [[u8; 256]; SEARCHED_BYTES_MIN],
+    /// The same, for many bytes at a time.
+    fast: Fast,
+}
+
+enum Fast {
+    /// When so many bytes have come: making it takes longer than searching a small body without it.
+    Later(usize),
+    Now(Searcher),
+    /// Not on this machine.
+    Never,
+}
+
+const SLOW_BYTES: usize = 16 << 10;
+
 impl Scrubber {
     /// `None` if there is nothing that could be searched for.
-    pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
+    pub(crate) fn new(secrets: &[&[u8]]) -> Option<Self> {
         let forms = Forms::of(secrets);
-        let mut first = [false; 256];
-        // The searcher gets no more of a secret than it needs: its memory is not overwritten.
-        let mut beginnings: Vec<&[u8]> = forms.iter().filter_map(|form| form.get(..SEARCHED_BYTES_MIN)).collect();
-        beginnings.sort_unstable();
-        beginnings.dedup();
-        for byte in beginnings.iter().filter_map(|beginning| beginning.first()) {
-            if let Some(is_first) = first.get_mut(usize::from(*byte)) {
-                *is_first = true;
-            }
-        }
-        let kind = MatchKind::LeftmostFirst;
-        let beginnings = packed::Config::new().match_kind(kind).builder().extend(beginnings).build();
-        (forms.longest() > 0).then(|| Self { forms, beginnings, first, held: Zeroizing::default(), gone: 0 })
+        let beginnings = Beginnings::of(&forms);
+        (forms.longest() > 0).then(|| Self { forms, beginnings, held: Zeroizing::default(), gone: 0 })
     }
 
     /// Takes the next chunk, and puts what can go on behind `out`.
@@ -92,6 +96,7 @@ impl Scrubber {
 
     /// What was held and `chunk` are one text here; places in it count from the beginning of what was held.
     fn step(&mut self, chunk: &Bytes, is_last: bool, out: &mut VecDeque<Bytes>) {
+        self.beginnings.quicken(&self.forms, chunk.len());
         let held = self.held.len();
         let reach = self.forms.longest().saturating_sub(1);
         let mut places = Vec::new();
@@ -179,20 +184,12 @@ impl Scrubber {
     /// The first form from `from` on, and the longest there.
     fn find(&self, text: &[u8], mut from: usize) -> Option<Range<usize>> {
         loop {
-            from = self.next_beginning(text, from)?;
+            from = self.beginnings.next(text, from)?;
             let rest = text.get(from..)?;
             if let Some(form) = self.forms.iter().find(|form| rest.starts_with(form)) {
                 return Some(from..from + form.len());
             }
             from += 1;
-        }
-    }
-
-    fn next_beginning(&self, text: &[u8], from: usize) -> Option<usize> {
-        match &self.beginnings {
-            Some(_) if text.len() < from + SEARCHED_BYTES_MIN => None,
-            Some(searcher) => searcher.find_in(text, (from..text.len()).into()).map(|found| found.start()),
-            None => text.get(from..)?.iter().position(|byte| self.is_first(*byte)).map(|at| from + at),
         }
     }
 
@@ -202,14 +199,57 @@ impl Scrubber {
         let tail = text.get(from..).unwrap_or_default();
         let opens = |at: &usize| {
             let rest = tail.get(*at..).unwrap_or_default();
-            rest.first().is_some_and(|byte| self.is_first(*byte))
+            rest.first().is_some_and(|byte| self.beginnings.is_first(*byte))
                 && self.forms.iter().any(|form| form.starts_with(rest))
         };
         (0..tail.len()).find(opens).map_or(text.len(), |at| from + at)
     }
+}
+
+impl Beginnings {
+    fn of(forms: &Forms) -> Self {
+        let mut masks = [[0; 256]; SEARCHED_BYTES_MIN];
+        for (index, form) in forms.iter().enumerate() {
+            for (mask, byte) in masks.iter_mut().zip(form) {
+                if let Some(bits) = mask.get_mut(usize::from(*byte)) {
+                    *bits |= 1 << (index % 8);
+                }
+            }
+        }
+        Self { masks, fast: Fast::Later(SLOW_BYTES) }
+    }
+
+    fn quicken(&mut self, forms: &Forms, bytes: usize) {
+        let Fast::Later(left) = &mut self.fast else { return };
+        *left = left.saturating_sub(bytes);
+        if *left > 0 {
+            return;
+        }
+        let mut beginnings: Vec<&[u8]> = forms.iter().filter_map(|form| form.get(..SEARCHED_BYTES_MIN)).collect();
+        beginnings.sort_unstable();
+        beginnings.dedup();
+        let kind = MatchKind::LeftmostFirst;
+        let searcher = packed::Config::new().match_kind(kind).builder().extend(beginnings).build();
+        self.fast = searcher.map_or(Fast::Never, Fast::Now);
+    }
+
+    fn next(&self, text: &[u8], from: usize) -> Option<usize> {
+        let rest = text.get(from..).filter(|rest| rest.len() >= SEARCHED_BYTES_MIN)?;
+        if let Fast::Now(searcher) = &self.fast {
+            return searcher.find_in(text, (from..text.len()).into()).map(|found| found.start());
+        }
+        let [first, second, third, fourth] = &self.masks;
+        let bits = |mask: &[u8; 256], byte: u8| mask.get(usize::from(byte)).copied().unwrap_or(0);
+        let may_begin = |part: &[u8; 4]| {
+            let [a, b, c, d] = *part;
+            let open = bits(first, a) & bits(second, b);
+            open != 0 && open & bits(third, c) & bits(fourth, d) != 0
+        };
+        rest.array_windows().position(may_begin).map(|at| from + at)
+    }
 
     fn is_first(&self, byte: u8) -> bool {
-        self.first.get(usize::from(byte)).copied().unwrap_or(false)
+        self.masks.first().and_then(|mask| mask.get(usize::from(byte))).is_some_and(|bits| *bits != 0)
     }
 }
 
@@ -272,9 +312,11 @@ mod tests {
         let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
         for round in 0..3000 {
             let secret = secret(&mut numbers);
-            let mut scrubber = Scrubber::new([&secret[..]]).unwrap();
-            if round % 3 == 0 {
-                scrubber.beginnings = None;
+            let mut scrubber = Scrubber::new(&[&secret[..]]).unwrap();
+            match round % 3 {
+                0 => scrubber.beginnings.fast = Fast::Later(0),
+                1 => scrubber.beginnings.fast = Fast::Never,
+                _ => {}
             }
             let forms: Vec<Vec<u8>> = scrubber.forms.iter().map(<[u8]>::to_vec).collect();
             let text = text(&mut numbers, &forms);
@@ -292,7 +334,7 @@ mod tests {
                 assert!(!out.windows(form.len()).any(|part| part == form), "{round}: {shown}");
             }
             // The same as in one piece.
-            let mut whole = Scrubber::new([&secret[..]]).unwrap();
+            let mut whole = Scrubber::new(&[&secret[..]]).unwrap();
             assert_eq!(
                 out,
                 String::from_utf8_lossy(&scrubbed(&mut whole, &[&text])).replace(REDACTED, "\n\n\n\n").into_bytes()
@@ -303,9 +345,9 @@ mod tests {
     #[test]
     fn what_overlaps_goes_as_one() {
         let clean = |secret: &str, text: &str| {
-            let mut whole = Scrubber::new([secret.as_bytes()]).unwrap();
+            let mut whole = Scrubber::new(&[secret.as_bytes()]).unwrap();
             let all = String::from_utf8(scrubbed(&mut whole, &[text.as_bytes()])).unwrap();
-            let mut single = Scrubber::new([secret.as_bytes()]).unwrap();
+            let mut single = Scrubber::new(&[secret.as_bytes()]).unwrap();
             let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
             assert_eq!(String::from_utf8(scrubbed(&mut single, &bytes)).unwrap(), all);
             all
@@ -319,7 +361,7 @@ mod tests {
 
     #[test]
     fn what_has_no_secret_is_not_copied() {
-        let mut scrubber = Scrubber::new([&b"ghp_0123456789abcdef"[..]]).unwrap();
+        let mut scrubber = Scrubber::new(&[&b"ghp_0123456789abcdef"[..]]).unwrap();
         let chunk = Bytes::from(vec![b'x'; 10_000]);
         let mut out = VecDeque::new();
         scrubber.push(chunk.clone(), &mut out);
@@ -329,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_header_value_is_cleaned_and_a_name_goes() {
-        let scrubber = Scrubber::new([&b"ghp_0123456789abcdef"[..]]).unwrap();
+        let scrubber = Scrubber::new(&[&b"ghp_0123456789abcdef"[..]]).unwrap();
         let mut headers = HeaderMap::new();
         headers.insert("location", HeaderValue::from_static("/?a=ghp_0123456789abcdef&b=ghp_0123456789abcdef"));
         headers.insert("x-ghp_0123456789abcdef", HeaderValue::from_static("1"));
