@@ -1,5 +1,6 @@
 //! What egress costs: a plain hyper client and certosa-egress, with a credential that is put in and looked for, against
-//! the same server in the same run. `cargo run --release -p certosa-egress --example ratio [milliseconds per round]`
+//! the same server in the same run. `cargo run --release -p certosa-egress --example ratio [milliseconds per round
+//! [/small or /large]]`
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for the people who work on this crate")]
 
@@ -33,6 +34,7 @@ const ROUNDS: usize = 7;
 
 fn main() {
     let round = std::env::args().nth(1).map_or(300, |text| text.parse().unwrap());
+    let only = std::env::args().nth(2);
     let (address, root) = serve();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -42,6 +44,9 @@ fn main() {
         );
         for is_http2 in [false, true] {
             for (name, path, workers) in [("1 KiB", "/small", 16), ("1 MiB", "/large", 4)] {
+                if only.as_ref().is_some_and(|only| only != path) {
+                    continue;
+                }
                 compare(address, &root, is_http2, name, path, workers, Duration::from_millis(round)).await;
             }
         }

@@ -43,7 +43,7 @@ impl Forms {
     }
 
     fn add(&mut self, secret: &[u8]) {
-        self.each(secret, |out, byte| out.push(byte));
+        self.push(|out| out.extend_from_slice(secret));
         if secret.len() < CODED_BYTES_MIN {
             return;
         }
@@ -53,7 +53,7 @@ impl Forms {
         }
         let is_plain = is_plain(secret);
         for case in [Case::Lower, Case::Upper] {
-            self.each(secret, |out, byte| out.extend(case.hex(byte)));
+            self.each(secret, |out, byte| out.extend_from_slice(&case.hex(byte)));
             self.each(secret, |out, byte| percent(out, byte, case));
             if !is_plain {
                 self.each(
@@ -65,12 +65,12 @@ impl Forms {
         if let Ok(text) = str::from_utf8(secret) {
             for case in [Case::Lower, Case::Upper] {
                 self.units(text, |out, unit| {
-                    out.extend(b"\\u");
-                    unit.to_be_bytes().iter().for_each(|byte| out.extend(case.hex(*byte)));
+                    let [[a, b], [c, d]] = unit.to_be_bytes().map(|byte| case.hex(byte));
+                    out.extend_from_slice(&[b'\\', b'u', a, b, c, d]);
                 });
             }
-            self.units(text, |out, unit| out.extend(unit.to_le_bytes()));
-            self.units(text, |out, unit| out.extend(unit.to_be_bytes()));
+            self.units(text, |out, unit| out.extend_from_slice(&unit.to_le_bytes()));
+            self.units(text, |out, unit| out.extend_from_slice(&unit.to_be_bytes()));
         }
         if !is_plain {
             self.add_escaped(secret);
@@ -141,12 +141,8 @@ pub(crate) enum Case {
 
 impl Case {
     fn hex(self, byte: u8) -> [u8; 2] {
-        let digit = |value: u8| match (value, self) {
-            (0..10, _) => b'0' + value,
-            (_, Self::Lower) => b'a' + value - 10,
-            (_, Self::Upper) => b'A' + value - 10,
-        };
-        [digit(byte >> 4), digit(byte & 15)]
+        let letters = if matches!(self, Self::Lower) { b'a' - 10 } else { b'A' - 10 };
+        [byte >> 4, byte & 15].map(|value| value + if value < 10 { b'0' } else { letters })
     }
 }
 
@@ -183,8 +179,8 @@ fn base64(out: &mut Vec<u8>, before: usize, secret: &[u8], last_two: [u8; 2]) {
 }
 
 fn percent(out: &mut Vec<u8>, byte: u8, case: Case) {
-    out.push(b'%');
-    out.extend(case.hex(byte));
+    let [high, low] = case.hex(byte);
+    out.extend_from_slice(&[b'%', high, low]);
 }
 
 /// The room that all forms of a secret need.

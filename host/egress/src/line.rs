@@ -138,6 +138,13 @@ impl Line {
 
     /// Waits until a request can be sent. One that has just ended its last exchange needs a moment.
     pub(crate) async fn is_usable(&mut self) -> bool {
+        let is_ready = match &self.sender {
+            Sender::Http1(sender) => sender.is_ready(),
+            Sender::Http2(sender) => sender.is_ready(),
+        };
+        if is_ready {
+            return true;
+        }
         let ready = async {
             match &mut self.sender {
                 Sender::Http1(sender) => sender.ready().await,

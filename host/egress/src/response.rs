@@ -52,8 +52,10 @@ enum Source {
 /// How long the upstream may be silent.
 struct Wait {
     time: Duration,
+    /// Since when somebody waits.
+    since: Option<Instant>,
+    /// Rings at the earliest when the time is over; setting it anew for each chunk would cost more than the chunk.
     sleep: Option<Pin<Box<Sleep>>>,
-    is_armed: bool,
 }
 
 impl Scrubbed {
@@ -78,7 +80,7 @@ impl ResponseBody {
             trailers: None,
             taken: 0,
             max: limits.response_bytes_max,
-            wait: Wait { time: limits.between_bytes(), sleep: None, is_armed: false },
+            wait: Wait { time: limits.between_bytes(), since: None, sleep: None },
             revoked: Revoked::never(),
         };
         made.end_if_through()?;
@@ -174,7 +176,7 @@ impl ResponseBody {
                     return Poll::Ready(Err(fault.unwrap_or(EgressError::Protocol(error))));
                 }
             }
-            self.wait.is_armed = false;
+            self.wait.since = None;
         }
     }
 }
@@ -233,11 +235,14 @@ impl Drop for ResponseBody {
 impl Wait {
     /// Ready when nothing came for too long. It counts while somebody waits.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<EgressError> {
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.time)));
-        if !self.is_armed {
-            sleep.as_mut().reset(Instant::now() + self.time);
-            self.is_armed = true;
+        let end = *self.since.get_or_insert_with(Instant::now) + self.time;
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
+        while sleep.as_mut().poll(context).is_ready() {
+            if sleep.deadline() >= end {
+                return Poll::Ready(EgressError::Time(Stage::BetweenBytes));
+            }
+            sleep.as_mut().reset(end);
         }
-        sleep.as_mut().poll(context).map(|()| EgressError::Time(Stage::BetweenBytes))
+        Poll::Pending
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Scrubber {
 /// Finds where a form may begin. It gets no more of a secret than it needs: its memory is not overwritten.
 struct Beginnings {
     /// For each of the first bytes of a form and each value, the forms (one bit for each eighth of them) that have it.
-    masks: [[u8; 256]; SEARCHED_BYTES_MIN],
+    masks: Box<[[u8; 256]; SEARCHED_BYTES_MIN]>,
     /// The same, for many bytes at a time.
     fast: Fast,
 }
@@ -199,8 +199,7 @@ impl Scrubber {
         let tail = text.get(from..).unwrap_or_default();
         let opens = |at: &usize| {
             let rest = tail.get(*at..).unwrap_or_default();
-            rest.first().is_some_and(|byte| self.beginnings.is_first(*byte))
-                && self.forms.iter().any(|form| form.starts_with(rest))
+            self.beginnings.may_be(rest) && self.forms.iter().any(|form| form.starts_with(rest))
         };
         (0..tail.len()).find(opens).map_or(text.len(), |at| from + at)
     }
@@ -208,7 +207,7 @@ impl Scrubber {
 
 impl Beginnings {
     fn of(forms: &Forms) -> Self {
-        let mut masks = [[0; 256]; SEARCHED_BYTES_MIN];
+        let mut masks = Box::new([[0; 256]; SEARCHED_BYTES_MIN]);
         for (index, form) in forms.iter().enumerate() {
             for (mask, byte) in masks.iter_mut().zip(form) {
                 if let Some(bits) = mask.get_mut(usize::from(*byte)) {
@@ -238,7 +237,7 @@ impl Beginnings {
         if let Fast::Now(searcher) = &self.fast {
             return searcher.find_in(text, (from..text.len()).into()).map(|found| found.start());
         }
-        let [first, second, third, fourth] = &self.masks;
+        let [first, second, third, fourth] = &*self.masks;
         let bits = |mask: &[u8; 256], byte: u8| mask.get(usize::from(byte)).copied().unwrap_or(0);
         let may_begin = |part: &[u8; 4]| {
             let [a, b, c, d] = *part;
@@ -248,8 +247,10 @@ impl Beginnings {
         rest.array_windows().position(may_begin).map(|at| from + at)
     }
 
-    fn is_first(&self, byte: u8) -> bool {
-        self.masks.first().and_then(|mask| mask.get(usize::from(byte))).is_some_and(|bits| *bits != 0)
+    /// Whether this, of which there is at least a byte, may be the beginning of a form, or the whole of one.
+    fn may_be(&self, rest: &[u8]) -> bool {
+        let of = |(mask, byte): (&[u8; 256], &u8)| mask.get(usize::from(*byte)).copied().unwrap_or(0);
+        self.masks.iter().zip(rest).take(2).map(of).fold(u8::MAX, |open, bits| open & bits) != 0
     }
 }
 
