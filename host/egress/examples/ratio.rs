@@ -2,7 +2,12 @@
 //! the same server in the same run. `cargo run --release -p certosa-egress --example ratio [milliseconds per round
 //! [/small or /large]]`
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for the people who work on this crate")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a tool for the people who work on this crate"
+)]
 
 use std::convert::Infallible;
 use std::future::Future;

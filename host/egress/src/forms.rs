@@ -48,8 +48,11 @@ impl Forms {
             return;
         }
         for before in 0..3 {
-            self.push(|out| base64(out, before, secret, *b"+/"));
-            self.push(|out| base64(out, before, secret, *b"-_"));
+            let mut has_special = false;
+            self.push(|out| has_special = base64(out, before, secret, *b"+/"));
+            if has_special {
+                self.push(|out| _ = base64(out, before, secret, *b"-_"));
+            }
         }
         let is_plain = is_plain(secret);
         for case in [Case::Lower, Case::Upper] {
@@ -156,9 +159,10 @@ pub(crate) fn percent_encoded(secret: &[u8]) -> Zeroizing<Vec<u8>> {
 }
 
 /// What base64 (RFC 4648, sections 4 and 5) makes of a secret behind `before` other bytes: the characters that have
-/// all of their bits from it.
-fn base64(out: &mut Vec<u8>, before: usize, secret: &[u8], last_two: [u8; 2]) {
+/// all of their bits from it. Returns whether it needed the last two of the alphabet, which differ.
+fn base64(out: &mut Vec<u8>, before: usize, secret: &[u8], last_two: [u8; 2]) -> bool {
     let [first, second] = last_two;
+    let mut needed = false;
     // The first bits of the secret that share a character with what comes before are left out.
     let mut count = 8 - (6 - 8 * before % 6) % 6;
     let mut bits = 0_u32;
@@ -166,16 +170,19 @@ fn base64(out: &mut Vec<u8>, before: usize, secret: &[u8], last_two: [u8; 2]) {
         bits = (bits << 8 | u32::from(*byte)) & 0xffff;
         while count >= 6 {
             count -= 6;
-            out.push(match u8::try_from(bits >> count & 63).unwrap_or(0) {
-                value @ 0..26 => b'A' + value,
-                value @ 26..52 => b'a' + (value - 26),
-                value @ 52..62 => b'0' + (value - 52),
+            let value = u8::try_from(bits >> count & 63).unwrap_or(0);
+            needed |= value >= 62;
+            out.push(match value {
+                0..26 => b'A' + value,
+                26..52 => b'a' + (value - 26),
+                52..62 => b'0' + (value - 52),
                 62 => first,
                 _ => second,
             });
         }
         count += 8;
     }
+    needed
 }
 
 fn percent(out: &mut Vec<u8>, byte: u8, case: Case) {
