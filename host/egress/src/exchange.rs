@@ -1,0 +1,166 @@
+//! An exchange from its request to its response. The steps are types, each made only by the one before:
+//! [`Request`] → [`Permitted`](crate::Permitted) → [`Resolved`](crate::Resolved) → [`Connected`](crate::Connected) →
+//! [`Injected`] → [`Scrubbed`].
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use hyper::body::Incoming;
+
+use crate::connect::Client;
+use crate::credential::Credential;
+use crate::decode::Decoder;
+use crate::error::{EgressError, ResponseError, Stage};
+use crate::inject::{Injected, address};
+use crate::outgoing::Progress;
+use crate::policy::Policy;
+use crate::redirect::Redirects;
+use crate::request::{Request, remove_hop_by_hop};
+use crate::response::{ResponseBody, Scrubbed};
+
+/// Fires when what allowed an exchange is gone. What goes on then ends, wherever it is.
+pub struct Revoked(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+
+impl Client {
+    /// Sends a request, and gives back the head of the response; the body comes as it is read. Dropping the future or
+    /// the body closes the connection.
+    pub async fn exchange(
+        &self,
+        policy: &Arc<Policy>,
+        request: Request,
+        credential: Option<Arc<Credential>>,
+        mut revoked: Revoked,
+    ) -> Result<Scrubbed, EgressError> {
+        let mut scrubbed = tokio::select! {
+            biased;
+            () = revoked.fired() => return Err(EgressError::Revoked),
+            scrubbed = self.follow(policy, request, credential) => scrubbed?,
+        };
+        scrubbed.0.body_mut().end_when(revoked);
+        Ok(scrubbed)
+    }
+
+    async fn follow(
+        &self,
+        policy: &Arc<Policy>,
+        mut request: Request,
+        credential: Option<Arc<Credential>>,
+    ) -> Result<Scrubbed, EgressError> {
+        let mut redirects = Redirects::of(&request, policy.limits.redirects_max, credential);
+        loop {
+            let scrubbed = self.once(policy, request, redirects.credential()).await?;
+            match redirects.next(&scrubbed.0, policy) {
+                Some(next) => request = next,
+                None => return Ok(scrubbed),
+            }
+        }
+    }
+
+    async fn once(
+        &self,
+        policy: &Arc<Policy>,
+        request: Request,
+        credential: Option<Arc<Credential>>,
+    ) -> Result<Scrubbed, EgressError> {
+        let permitted = policy.permit(request, credential)?;
+        let connected = Box::pin(self.connect(permitted)).await?;
+        let injected = connected.inject().await?;
+        injected.send().await
+    }
+}
+
+impl Injected {
+    /// The one way to a [`Scrubbed`].
+    pub async fn send(self) -> Result<Scrubbed, EgressError> {
+        let progress = Arc::clone(&self.progress);
+        let time = self.target.policy.limits.first_byte();
+        let sent = tokio::select! {
+            sent = self.answered() => sent,
+            () = stood_still(&progress, time) => Err(EgressError::Time(Stage::FirstByte)),
+        };
+        if sent.is_err() {
+            progress.end();
+        }
+        sent
+    }
+
+    async fn answered(mut self) -> Result<Scrubbed, EgressError> {
+        let response = self.sent().await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(EgressError::Response(ResponseError::Upgrade));
+        }
+        let (mut head, body) = response.into_parts();
+        head.extensions.clear();
+        let is_credentialed = self.target.credential.is_some();
+        let decoder = if is_credentialed { Decoder::of(&head.headers).map_err(EgressError::Response)? } else { None };
+        remove_hop_by_hop(&mut head.headers);
+        if decoder.is_some() {
+            head.headers.remove(http::header::CONTENT_ENCODING);
+        }
+        if let Some(scrubber) = &self.scrubber {
+            head.headers.remove(http::header::CONTENT_LENGTH);
+            scrubber.headers(&mut head.headers);
+        }
+        let body = ResponseBody::new(self, body, decoder)?;
+        Ok(Scrubbed(http::Response::from_parts(head, body)))
+    }
+
+    /// Sends it, and once more if the connection had waited and was closed before anything of it was sent.
+    async fn sent(&mut self) -> Result<http::Response<Incoming>, EgressError> {
+        let mut request = std::mem::replace(&mut self.request, http::Request::new(crate::outgoing::Outgoing::none()));
+        loop {
+            address(&mut request, &self.target.origin, self.link.line.is_http2())?;
+            let mut failed = match self.link.line.send(request).await {
+                Ok(response) => return Ok(response),
+                Err(failed) => failed,
+            };
+            match failed.take_message() {
+                Some(unsent) if self.link.was_kept => {
+                    request = unsent;
+                    Box::pin(self.link.renew(&self.target)).await?;
+                    self.progress.moved();
+                }
+                _ => {
+                    let fault = self.progress.fault().map(EgressError::RequestBody);
+                    return Err(fault.unwrap_or_else(|| EgressError::Protocol(failed.into_error())));
+                }
+            }
+        }
+    }
+}
+
+/// Ends when nothing was sent for this long.
+async fn stood_still(progress: &Progress, time: Duration) {
+    loop {
+        let still = progress.still();
+        match time.checked_sub(still).filter(|left| !left.is_zero()) {
+            None => return,
+            Some(left) => tokio::time::sleep(left).await,
+        }
+    }
+}
+
+impl Revoked {
+    pub fn never() -> Self {
+        Self(None)
+    }
+
+    /// When `revoked` is over.
+    pub fn when(revoked: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Some(Box::pin(revoked)))
+    }
+
+    pub(crate) fn fired(&mut self) -> impl Future<Output = ()> + '_ {
+        std::future::poll_fn(|context| self.poll(context))
+    }
+
+    pub(crate) fn poll(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<()> {
+        match &mut self.0 {
+            None => std::task::Poll::Pending,
+            Some(revoked) => revoked.as_mut().poll(context),
+        }
+    }
+}

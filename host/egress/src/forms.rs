@@ -1,0 +1,266 @@
+//! What a secret looks like when somebody has written it down: every form that is searched for in what comes back.
+
+use std::ops::Range;
+
+use zeroize::Zeroizing;
+
+/// The forms of one or more secrets, longest first, none twice. They are overwritten when nobody needs them any more.
+pub(crate) struct Forms {
+    /// All of them, one behind the other.
+    bytes: Zeroizing<Vec<u8>>,
+    places: Vec<Range<usize>>,
+}
+
+/// Shorter secrets are searched for as they are, and in no other form: what is left of three bytes in another
+/// coding is in every other text, and a guest that sees what is taken out of an echo could guess its way.
+pub(crate) const CODED_BYTES_MIN: usize = 8;
+/// Shorter ones are not searched for at all; what they were sent as still is, if that is longer.
+pub(crate) const SEARCHED_BYTES_MIN: usize = 4;
+
+/// The bytes that all forms of a secret need for each byte of it, at most; and of one in which nothing has to be
+/// escaped.
+const GROWTH_MAX: usize = 84;
+const GROWTH_PLAIN_MAX: usize = 40;
+
+impl Forms {
+    pub(crate) fn of(secrets: &[&[u8]]) -> Self {
+        // In room that is enough: a vector that grows would leave copies behind.
+        let bytes = Zeroizing::new(Vec::with_capacity(secrets.iter().map(|secret| room(secret)).sum()));
+        let mut forms = Self { bytes, places: Vec::with_capacity(32) };
+        for secret in secrets {
+            forms.add(secret);
+        }
+        forms.places.sort_unstable_by_key(|place| std::cmp::Reverse(place.len()));
+        forms
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.places.iter().filter_map(|place| self.bytes.get(place.clone()))
+    }
+
+    pub(crate) fn longest(&self) -> usize {
+        self.places.first().map_or(0, Range::len)
+    }
+
+    fn add(&mut self, secret: &[u8]) {
+        self.push(|out| out.extend_from_slice(secret));
+        if secret.len() < CODED_BYTES_MIN {
+            return;
+        }
+        for before in 0..3 {
+            let mut has_special = false;
+            self.push(|out| has_special = base64(out, before, secret, *b"+/"));
+            if has_special {
+                self.push(|out| _ = base64(out, before, secret, *b"-_"));
+            }
+        }
+        let is_plain = is_plain(secret);
+        for case in [Case::Lower, Case::Upper] {
+            self.each(secret, |out, byte| out.extend_from_slice(&case.hex(byte)));
+            self.each(secret, |out, byte| percent(out, byte, case));
+            if !is_plain {
+                self.each(
+                    secret,
+                    |out, byte| if is_unreserved(byte) { out.push(byte) } else { percent(out, byte, case) },
+                );
+            }
+        }
+        if let Ok(text) = str::from_utf8(secret) {
+            for case in [Case::Lower, Case::Upper] {
+                self.units(text, |out, unit| {
+                    let [[a, b], [c, d]] = unit.to_be_bytes().map(|byte| case.hex(byte));
+                    out.extend_from_slice(&[b'\\', b'u', a, b, c, d]);
+                });
+            }
+            self.units(text, |out, unit| out.extend_from_slice(&unit.to_le_bytes()));
+            self.units(text, |out, unit| out.extend_from_slice(&unit.to_be_bytes()));
+        }
+        if !is_plain {
+            self.add_escaped(secret);
+        }
+    }
+
+    /// The forms in which only some characters are written in another way: fields of forms, JSON and HTML.
+    fn add_escaped(&mut self, secret: &[u8]) {
+        // As forms have it (WHATWG URL, section 5.2): `*` stays as it is, `~` does not, and a space is a plus.
+        self.each(secret, |out, byte| match byte {
+            b' ' => out.push(b'+'),
+            b'*' => out.push(byte),
+            b'~' => percent(out, byte, Case::Upper),
+            _ if is_unreserved(byte) => out.push(byte),
+            _ => percent(out, byte, Case::Upper),
+        });
+        // RFC 8259, section 7.
+        for slash in [&b"/"[..], b"\\/"] {
+            self.each(secret, |out, byte| match byte {
+                b'"' | b'\\' => out.extend([b'\\', byte]),
+                b'/' => out.extend(slash),
+                0..0x20 => {
+                    out.extend(b"\\u00");
+                    out.extend(Case::Lower.hex(byte));
+                }
+                _ => out.push(byte),
+            });
+        }
+        for apostrophe in [&b"&#39;"[..], b"&#x27;", b"&apos;", b"'"] {
+            self.each(secret, |out, byte| match byte {
+                b'&' => out.extend(b"&amp;"),
+                b'<' => out.extend(b"&lt;"),
+                b'>' => out.extend(b"&gt;"),
+                b'"' => out.extend(b"&quot;"),
+                b'\'' => out.extend(apostrophe),
+                _ => out.push(byte),
+            });
+        }
+    }
+
+    fn each(&mut self, secret: &[u8], mut write: impl FnMut(&mut Vec<u8>, u8)) {
+        self.push(|out| secret.iter().for_each(|byte| write(out, *byte)));
+    }
+
+    fn units(&mut self, text: &str, mut write: impl FnMut(&mut Vec<u8>, u16)) {
+        self.push(|out| text.encode_utf16().for_each(|unit| write(out, unit)));
+    }
+
+    fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        let place = start..self.bytes.len();
+        let form = self.bytes.get(place.clone()).unwrap_or_default();
+        if form.len() < SEARCHED_BYTES_MIN || self.iter().any(|other| other == form) {
+            // What is left behind the end is overwritten with the rest.
+            self.bytes.truncate(start);
+        } else {
+            self.places.push(place);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Case {
+    Lower,
+    Upper,
+}
+
+impl Case {
+    fn hex(self, byte: u8) -> [u8; 2] {
+        let letters = if matches!(self, Self::Lower) { b'a' - 10 } else { b'A' - 10 };
+        [byte >> 4, byte & 15].map(|value| value + if value < 10 { b'0' } else { letters })
+    }
+}
+
+/// A secret as it stands in a query or a form.
+pub(crate) fn percent_encoded(secret: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut coded = Zeroizing::new(Vec::with_capacity(secret.len() * 3));
+    for byte in secret {
+        if is_unreserved(*byte) { coded.push(*byte) } else { percent(&mut coded, *byte, Case::Upper) }
+    }
+    coded
+}
+
+/// What base64 (RFC 4648, sections 4 and 5) makes of a secret behind `before` other bytes: the characters that have
+/// all of their bits from it. Returns whether it needed the last two of the alphabet, which differ.
+fn base64(out: &mut Vec<u8>, before: usize, secret: &[u8], last_two: [u8; 2]) -> bool {
+    let [first, second] = last_two;
+    let mut needed = false;
+    // The first bits of the secret that share a character with what comes before are left out.
+    let mut count = 8 - (6 - 8 * before % 6) % 6;
+    let mut bits = 0_u32;
+    for byte in secret {
+        bits = (bits << 8 | u32::from(*byte)) & 0xffff;
+        while count >= 6 {
+            count -= 6;
+            let value = u8::try_from(bits >> count & 63).unwrap_or(0);
+            needed |= value >= 62;
+            out.push(match value {
+                0..26 => b'A' + value,
+                26..52 => b'a' + (value - 26),
+                52..62 => b'0' + (value - 52),
+                62 => first,
+                _ => second,
+            });
+        }
+        count += 8;
+    }
+    needed
+}
+
+fn percent(out: &mut Vec<u8>, byte: u8, case: Case) {
+    let [high, low] = case.hex(byte);
+    out.extend_from_slice(&[b'%', high, low]);
+}
+
+/// The room that all forms of a secret need.
+fn room(secret: &[u8]) -> usize {
+    secret.len() * if is_plain(secret) { GROWTH_PLAIN_MAX } else { GROWTH_MAX }
+}
+
+/// Whether nothing in it is ever escaped.
+fn is_plain(secret: &[u8]) -> bool {
+    secret.iter().all(|byte| is_unreserved(*byte) && *byte != b'~')
+}
+
+/// RFC 3986, section 2.3.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_found_in_every_form() {
+        let secret = b"p/w\"rd+&<'~ x";
+        let forms = Forms::of(&[&secret[..]]);
+        let found = |text: &[u8]| forms.iter().any(|form| text.windows(form.len()).any(|window| window == form));
+        for text in [
+            "p/w\"rd+&<'~ x",
+            "702f772272642b263c277e2078",
+            "702F772272642B263C277E2078",
+            "p%2Fw%22rd%2B%26%3C%27~%20x",
+            "p%2fw%22rd%2b%26%3c%27~%20x",
+            "p%2Fw%22rd%2B%26%3C%27%7E+x",
+            "%70%2F%77%22%72%64%2B%26%3C%27%7E%20%78",
+            "p/w\\\"rd+&<'~ x",
+            "p\\/w\\\"rd+&<'~ x",
+            "\\u0070\\u002f\\u0077\\u0022\\u0072\\u0064\\u002b\\u0026\\u003c\\u0027\\u007e\\u0020\\u0078",
+            "p/w&quot;rd+&amp;&lt;&#39;~ x",
+        ] {
+            assert!(found(text.as_bytes()), "{text}");
+        }
+        for before in 0..7 {
+            for after in 0..4 {
+                let all = [&b"1234567"[..before], secret, &b"abcd"[..after]].concat();
+                assert!(found(STANDARD_NO_PAD.encode(&all).as_bytes()), "{before} {after}");
+                assert!(found(URL_SAFE_NO_PAD.encode(&all).as_bytes()), "{before} {after}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_secret_is_searched_for_as_it_is() {
+        assert_eq!(Forms::of(&[&b"abc1234"[..]]).iter().collect::<Vec<_>>(), [b"abc1234"]);
+        assert_eq!(Forms::of(&[&b"abc"[..]]).iter().count(), 0);
+    }
+
+    #[test]
+    fn a_plain_secret_has_few_forms() {
+        let count = Forms::of(&[&b"ghp_0123456789abcdefABCDEF"[..]]).iter().count();
+        assert!(count <= 16, "{count}");
+    }
+
+    #[test]
+    fn the_room_is_enough() {
+        let plain: Vec<u8> = (b'a'..=b'z').collect();
+        let escaped = b"\x01\x02\"\"\"\x27\x27\x27&&&&<<<///\\\\";
+        for secrets in [&[&plain[..]][..], &[escaped], &[&[0xff; 30]], &[&plain, escaped]] {
+            let forms = Forms::of(secrets);
+            let room: usize = secrets.iter().map(|secret| room(secret)).sum();
+            assert_eq!(forms.bytes.capacity(), room, "it did not grow");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Connections that wait for the next request. None is ever shared between two bundles, or between two credentials.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use certosa_model::{BundleName, CredentialName, Host, Scheme};
+
+use crate::line::Line;
+use crate::policy::{Policy, Target};
+
+/// How many connections wait, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolLimits {
+    /// For one bundle, credential and origin.
+    pub idle_per_key_max: usize,
+    /// For all together.
+    pub idle_max: usize,
+    pub idle_ms_max: u32,
+}
+
+/// What two requests have to have in common to share a connection.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    bundle: BundleName,
+    credential: Option<CredentialName>,
+    is_secure: bool,
+    host: Host,
+    port: u16,
+}
+
+pub(crate) struct Pool {
+    limits: PoolLimits,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    lines: HashMap<Key, VecDeque<Idle>>,
+    count: usize,
+    is_swept: bool,
+}
+
+struct Idle {
+    line: Line,
+    since: Instant,
+}
+
+impl Default for PoolLimits {
+    fn default() -> Self {
+        Self { idle_per_key_max: 8, idle_max: 256, idle_ms_max: 90_000 }
+    }
+}
+
+impl Key {
+    pub(crate) fn of(target: &Target) -> Self {
+        Self {
+            bundle: target.policy.bundle.clone(),
+            credential: target.credential.as_ref().map(|credential| credential.name.clone()),
+            is_secure: target.origin.scheme == Scheme::Https,
+            host: target.origin.host.clone(),
+            port: target.origin.port,
+        }
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(limits: PoolLimits) -> Arc<Self> {
+        Arc::new(Self { limits, kept: Mutex::default() })
+    }
+
+    /// The connection that was used last, if there is one that still stands. Its address was looked at when it was
+    /// made; it is looked at again because the policy may have changed since.
+    pub(crate) async fn take(&self, key: &Key, policy: &Policy) -> Option<Line> {
+        while let Some(mut line) = self.pop(key, policy) {
+            if line.is_usable().await {
+                return Some(line);
+            }
+        }
+        None
+    }
+
+    fn pop(&self, key: &Key, policy: &Policy) -> Option<Line> {
+        let mut kept = self.lock();
+        loop {
+            let mut idle = kept.lines.get_mut(key)?.pop_back()?;
+            let is_good = idle.since.elapsed() < self.idle_max()
+                && !idle.line.is_closed()
+                && policy.allows_address(idle.line.peer.ip());
+            match idle.line.share().filter(|_| is_good) {
+                Some(shared) => {
+                    idle.since = Instant::now();
+                    kept.lines.get_mut(key)?.push_back(idle);
+                    return Some(shared);
+                }
+                None => {
+                    kept.count -= 1;
+                    if is_good {
+                        return Some(idle.line);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn put(self: &Arc<Self>, key: &Key, line: Line) {
+        if line.is_closed() {
+            return;
+        }
+        let mut kept = self.lock();
+        let Kept { lines, count, .. } = &mut *kept;
+        let here = lines.entry(key.clone()).or_default();
+        if here.len() >= self.limits.idle_per_key_max && here.pop_front().is_some() {
+            *count -= 1;
+        }
+        if *count < self.limits.idle_max && self.limits.idle_per_key_max > 0 {
+            here.push_back(Idle { line, since: Instant::now() });
+            *count += 1;
+        }
+        if !std::mem::replace(&mut kept.is_swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(self), self.idle_max()));
+        }
+    }
+
+    /// Drops the connections of a bundle or a credential: it is gone, or has another value.
+    pub(crate) fn forget(&self, is_gone: impl Fn(&BundleName, Option<&CredentialName>) -> bool) {
+        let mut kept = self.lock();
+        kept.lines.retain(|key, _| !is_gone(&key.bundle, key.credential.as_ref()));
+        kept.count = kept.lines.values().map(VecDeque::len).sum();
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.lock().count
+    }
+
+    fn idle_max(&self) -> Duration {
+        Duration::from_millis(self.limits.idle_ms_max.into())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Drops what has waited for too long, until there is nothing left to look at.
+async fn sweep(pool: Weak<Pool>, idle_max: Duration) {
+    loop {
+        tokio::time::sleep((idle_max / 4).max(Duration::from_millis(10))).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let mut kept = pool.lock();
+        for lines in kept.lines.values_mut() {
+            lines.retain(|idle| idle.since.elapsed() < idle_max && !idle.line.is_closed());
+        }
+        kept.lines.retain(|_, lines| !lines.is_empty());
+        kept.count = kept.lines.values().map(VecDeque::len).sum();
+        if kept.count == 0 {
+            kept.is_swept = false;
+            return;
+        }
+    }
+}

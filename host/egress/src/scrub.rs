@@ -1,0 +1,385 @@
+//! Takes secrets out of what comes back, in a stream: whatever the chunks are, what goes out holds none of the forms
+//! of the secret, nothing is kept back that cannot be the beginning of one, and what has nothing to do with it is
+//! passed on without being copied.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use aho_corasick::packed::{self, MatchKind, Searcher};
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use zeroize::Zeroizing;
+
+use crate::forms::{Forms, SEARCHED_BYTES_MIN};
+
+/// What stands where a secret stood.
+pub(crate) const REDACTED: &str = "[redacted]";
+
+/// Finds secrets, and takes them out of one body.
+pub(crate) struct Scrubber {
+    forms: Forms,
+    beginnings: Beginnings,
+    /// The end of what came so far, as long as it may be the beginning of a form.
+    held: Zeroizing<Vec<u8>>,
+    /// How much of `held` has been replaced, and is there only because something else may begin in it.
+    gone: usize,
+}
+
+/// Finds where a form may begin. It gets no more of a secret than it needs: its memory is not overwritten.
+struct Beginnings {
+    /// For each of the first bytes of a form and each value, the forms (one bit for each eighth of them) that have it.
+    masks: Box<[[u8; 256]; SEARCHED_BYTES_MIN]>,
+    /// The same, for many bytes at a time.
+    fast: Fast,
+}
+
+enum Fast {
+    /// When so many bytes have come: making it takes longer than searching a small body without it.
+    Later(usize),
+    Now(Searcher),
+    /// Not on this machine.
+    Never,
+}
+
+const SLOW_BYTES: usize = 16 << 10;
+
+impl Scrubber {
+    /// `None` if there is nothing that could be searched for.
+    pub(crate) fn new(secrets: &[&[u8]]) -> Option<Self> {
+        let forms = Forms::of(secrets);
+        let beginnings = Beginnings::of(&forms);
+        (forms.longest() > 0).then(|| Self { forms, beginnings, held: Zeroizing::default(), gone: 0 })
+    }
+
+    /// Takes the next chunk, and puts what can go on behind `out`.
+    pub(crate) fn push(&mut self, chunk: Bytes, out: &mut VecDeque<Bytes>) {
+        if !chunk.is_empty() {
+            self.step(&chunk, false, out);
+        }
+    }
+
+    /// Puts behind `out` what was kept back: nothing follows any more.
+    pub(crate) fn finish(&mut self, out: &mut VecDeque<Bytes>) {
+        self.step(&Bytes::new(), true, out);
+    }
+
+    /// Takes the secrets out of headers. One whose name has one goes altogether.
+    pub(crate) fn headers(&self, headers: &mut HeaderMap) {
+        let is_named = |name: &&HeaderName| {
+            let name = name.as_str().as_bytes();
+            self.forms.iter().any(|form| name.windows(form.len()).any(|part| part.eq_ignore_ascii_case(form)))
+        };
+        let named: Vec<HeaderName> = headers.keys().filter(is_named).cloned().collect();
+        for name in named {
+            headers.remove(name);
+        }
+        for value in headers.values_mut() {
+            if self.find(value.as_bytes(), 0).is_some() {
+                *value = self.value(value.as_bytes());
+            }
+        }
+    }
+
+    fn value(&self, value: &[u8]) -> HeaderValue {
+        let mut places = Vec::new();
+        self.find_all(value, value.len(), 0, &mut places);
+        let mut clean = Vec::with_capacity(value.len());
+        let mut at = 0;
+        for place in places {
+            clean.extend(value.get(at..place.start).unwrap_or_default());
+            clean.extend(REDACTED.as_bytes());
+            at = place.end;
+        }
+        clean.extend(value.get(at..).unwrap_or_default());
+        HeaderValue::from_bytes(&clean).unwrap_or(HeaderValue::from_static(REDACTED))
+    }
+
+    /// What was held and `chunk` are one text here; places in it count from the beginning of what was held.
+    fn step(&mut self, chunk: &Bytes, is_last: bool, out: &mut VecDeque<Bytes>) {
+        self.beginnings.quicken(&self.forms, chunk.len());
+        let held = self.held.len();
+        let reach = self.forms.longest().saturating_sub(1);
+        let mut places = Vec::new();
+        if self.gone > 0 {
+            places.push(0..self.gone);
+        }
+        // Across the border: what begins in what was held ends before this does.
+        let border = self.border(chunk, reach);
+        if let Some(border) = &border {
+            self.find_all(border, held, 0, &mut places);
+        }
+        self.find_all(chunk, chunk.len(), held, &mut places);
+
+        let total = held + chunk.len();
+        let keep_from = match &border {
+            _ if is_last => total,
+            Some(border) if chunk.len() <= reach => self.open_from(border, reach),
+            _ => held + self.open_from(chunk, reach),
+        };
+        let gone = self.emit(chunk, keep_from, &places, out);
+        let kept = match &border {
+            Some(border) if chunk.len() <= reach => border.get(keep_from..),
+            _ => chunk.get(keep_from.saturating_sub(held)..),
+        };
+        self.held = Zeroizing::new(kept.unwrap_or_default().to_vec());
+        self.gone = gone;
+    }
+
+    /// What was held and the beginning of `chunk`, if anything was held.
+    fn border(&self, chunk: &Bytes, reach: usize) -> Option<Zeroizing<Vec<u8>>> {
+        if self.held.is_empty() {
+            return None;
+        }
+        let head = chunk.get(..reach).unwrap_or(chunk);
+        let mut border = Zeroizing::new(Vec::with_capacity(self.held.len() + head.len()));
+        border.extend_from_slice(&self.held);
+        border.extend_from_slice(head);
+        Some(border)
+    }
+
+    /// Passes on what comes before `until` and is not in `places`; returns how much behind it is in one that has been
+    /// replaced.
+    fn emit(&self, chunk: &Bytes, until: usize, places: &[Range<usize>], out: &mut VecDeque<Bytes>) -> usize {
+        let mut at = 0;
+        for place in places {
+            // The one at the beginning of what was held has its replacement already.
+            let is_replaced = place.start == 0 && self.gone > 0;
+            if place.start >= until && !is_replaced {
+                break;
+            }
+            self.pass(chunk, at..place.start, out);
+            if !is_replaced {
+                out.push_back(Bytes::from_static(REDACTED.as_bytes()));
+            }
+            at = place.end;
+        }
+        self.pass(chunk, at..until, out);
+        at.saturating_sub(until)
+    }
+
+    fn pass(&self, chunk: &Bytes, part: Range<usize>, out: &mut VecDeque<Bytes>) {
+        let held = self.held.len();
+        if let Some(part) = self.held.get(part.start..part.end.min(held)).filter(|part| !part.is_empty()) {
+            out.push_back(Bytes::copy_from_slice(part));
+        }
+        let (start, end) = (part.start.max(held) - held, part.end.max(held) - held);
+        if start < end && end <= chunk.len() {
+            out.push_back(chunk.slice(start..end));
+        }
+    }
+
+    /// Adds the places of all forms that begin before `before`, as one where they overlap, moved by `offset`.
+    fn find_all(&self, text: &[u8], before: usize, offset: usize, places: &mut Vec<Range<usize>>) {
+        let mut from = 0;
+        while let Some(found) = self.find(text, from).filter(|found| found.start < before) {
+            from = found.start + 1;
+            let found = found.start + offset..found.end + offset;
+            match places.last_mut() {
+                Some(last) if found.start < last.end => last.end = last.end.max(found.end),
+                _ => places.push(found),
+            }
+        }
+    }
+
+    /// The first form from `from` on, and the longest there.
+    fn find(&self, text: &[u8], mut from: usize) -> Option<Range<usize>> {
+        loop {
+            from = self.beginnings.next(text, from)?;
+            let rest = text.get(from..)?;
+            if let Some(form) = self.forms.iter().find(|form| rest.starts_with(form)) {
+                return Some(from..from + form.len());
+            }
+            from += 1;
+        }
+    }
+
+    /// Where in the end of `text` the beginning of a form stands that may go on in what comes next.
+    fn open_from(&self, text: &[u8], reach: usize) -> usize {
+        let from = text.len().saturating_sub(reach);
+        let tail = text.get(from..).unwrap_or_default();
+        let opens = |at: &usize| {
+            let rest = tail.get(*at..).unwrap_or_default();
+            self.beginnings.may_be(rest) && self.forms.iter().any(|form| form.starts_with(rest))
+        };
+        (0..tail.len()).find(opens).map_or(text.len(), |at| from + at)
+    }
+}
+
+impl Beginnings {
+    fn of(forms: &Forms) -> Self {
+        let mut masks = Box::new([[0; 256]; SEARCHED_BYTES_MIN]);
+        for (index, form) in forms.iter().enumerate() {
+            for (mask, byte) in masks.iter_mut().zip(form) {
+                if let Some(bits) = mask.get_mut(usize::from(*byte)) {
+                    *bits |= 1 << (index % 8);
+                }
+            }
+        }
+        Self { masks, fast: Fast::Later(SLOW_BYTES) }
+    }
+
+    fn quicken(&mut self, forms: &Forms, bytes: usize) {
+        let Fast::Later(left) = &mut self.fast else { return };
+        *left = left.saturating_sub(bytes);
+        if *left > 0 {
+            return;
+        }
+        let mut beginnings: Vec<&[u8]> = forms.iter().filter_map(|form| form.get(..SEARCHED_BYTES_MIN)).collect();
+        beginnings.sort_unstable();
+        beginnings.dedup();
+        let kind = MatchKind::LeftmostFirst;
+        let searcher = packed::Config::new().match_kind(kind).builder().extend(beginnings).build();
+        self.fast = searcher.map_or(Fast::Never, Fast::Now);
+    }
+
+    fn next(&self, text: &[u8], from: usize) -> Option<usize> {
+        let rest = text.get(from..).filter(|rest| rest.len() >= SEARCHED_BYTES_MIN)?;
+        if let Fast::Now(searcher) = &self.fast {
+            return searcher.find_in(text, (from..text.len()).into()).map(|found| found.start());
+        }
+        let [first, second, third, fourth] = &*self.masks;
+        let bits = |mask: &[u8; 256], byte: u8| mask.get(usize::from(byte)).copied().unwrap_or(0);
+        let may_begin = |part: &[u8; 4]| {
+            let [a, b, c, d] = *part;
+            let open = bits(first, a) & bits(second, b);
+            open != 0 && open & bits(third, c) & bits(fourth, d) != 0
+        };
+        rest.array_windows().position(may_begin).map(|at| from + at)
+    }
+
+    /// Whether this, of which there is at least a byte, may be the beginning of a form, or the whole of one.
+    fn may_be(&self, rest: &[u8]) -> bool {
+        let of = |(mask, byte): (&[u8; 256], &u8)| mask.get(usize::from(*byte)).copied().unwrap_or(0);
+        self.masks.iter().zip(rest).take(2).map(of).fold(u8::MAX, |open, bits| open & bits) != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers that are the same in every run (xorshift, G. Marsaglia 2003).
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn below(&mut self, end: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            usize::try_from(self.0 >> 11).unwrap() % end
+        }
+
+        fn pick<'a>(&mut self, from: &'a [u8]) -> &'a u8 {
+            &from[self.below(from.len())]
+        }
+    }
+
+    const ALPHABETS: [&[u8]; 4] =
+        [b"ab", b"abcdefghijklmnopqrstuvwxyz0123456789-_", b"/+=\"'&<> %\\aZ9~*", b"\0\xff\xfeab\n\xc3\xa4"];
+
+    fn secret(numbers: &mut Numbers) -> Vec<u8> {
+        let alphabet = ALPHABETS[numbers.below(4)];
+        (0..4 + numbers.below(40)).map(|_| *numbers.pick(alphabet)).collect()
+    }
+
+    /// Forms, beginnings of forms, ends of forms, and other things.
+    fn text(numbers: &mut Numbers, forms: &[Vec<u8>]) -> Vec<u8> {
+        let mut text = Vec::new();
+        for _ in 0..numbers.below(12) {
+            let form = &forms[numbers.below(forms.len())];
+            let cut = numbers.below(form.len() + 1);
+            match numbers.below(5) {
+                0 | 1 => text.extend(form),
+                2 => text.extend(&form[..cut]),
+                3 => text.extend(&form[cut..]),
+                _ => text.extend((0..numbers.below(300)).map(|_| b'.')),
+            }
+        }
+        text
+    }
+
+    fn scrubbed(scrubber: &mut Scrubber, chunks: &[&[u8]]) -> Vec<u8> {
+        let mut out = VecDeque::new();
+        for chunk in chunks {
+            scrubber.push(Bytes::copy_from_slice(chunk), &mut out);
+            assert!(scrubber.held.len() < scrubber.forms.longest(), "what is held is bounded");
+        }
+        scrubber.finish(&mut out);
+        out.into_iter().flatten().collect()
+    }
+
+    #[test]
+    fn no_form_of_any_secret_comes_through_in_any_chunks() {
+        let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+        for round in 0..3000 {
+            let secret = secret(&mut numbers);
+            let mut scrubber = Scrubber::new(&[&secret[..]]).unwrap();
+            match round % 3 {
+                0 => scrubber.beginnings.fast = Fast::Later(0),
+                1 => scrubber.beginnings.fast = Fast::Never,
+                _ => {}
+            }
+            let forms: Vec<Vec<u8>> = scrubber.forms.iter().map(<[u8]>::to_vec).collect();
+            let text = text(&mut numbers, &forms);
+            let most = 1 + numbers.below(60);
+            let (mut chunks, mut rest) = (Vec::new(), &text[..]);
+            while !rest.is_empty() {
+                let (chunk, after) = rest.split_at(rest.len().min(1 + numbers.below(most)));
+                chunks.push(chunk);
+                rest = after;
+            }
+            let out = scrubbed(&mut scrubber, &chunks);
+            let out = String::from_utf8_lossy(&out).replace(REDACTED, "\n\n\n\n").into_bytes();
+            let shown = String::from_utf8_lossy(&text);
+            for form in forms.iter().filter(|form| form.iter().all(u8::is_ascii_graphic)) {
+                assert!(!out.windows(form.len()).any(|part| part == form), "{round}: {shown}");
+            }
+            // The same as in one piece.
+            let mut whole = Scrubber::new(&[&secret[..]]).unwrap();
+            assert_eq!(
+                out,
+                String::from_utf8_lossy(&scrubbed(&mut whole, &[&text])).replace(REDACTED, "\n\n\n\n").into_bytes()
+            );
+        }
+    }
+
+    #[test]
+    fn what_overlaps_goes_as_one() {
+        let clean = |secret: &str, text: &str| {
+            let mut whole = Scrubber::new(&[secret.as_bytes()]).unwrap();
+            let all = String::from_utf8(scrubbed(&mut whole, &[text.as_bytes()])).unwrap();
+            let mut single = Scrubber::new(&[secret.as_bytes()]).unwrap();
+            let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+            assert_eq!(String::from_utf8(scrubbed(&mut single, &bytes)).unwrap(), all);
+            all
+        };
+        assert_eq!(clean("xyyyyyyx", "xyyyyyyxyyyyyyx"), "[redacted]");
+        assert_eq!(clean("xyyyyyyx", "xyyyyyyxxyyyyyyx"), "[redacted][redacted]");
+        assert_eq!(clean("aaaa", "aaaaaaaaaaab"), "[redacted]b");
+        assert_eq!(clean("abcd", "abc"), "abc");
+        assert_eq!(clean("abcd", "ababcabcdabc"), "ababc[redacted]abc");
+    }
+
+    #[test]
+    fn what_has_no_secret_is_not_copied() {
+        let mut scrubber = Scrubber::new(&[&b"ghp_0123456789abcdef"[..]]).unwrap();
+        let chunk = Bytes::from(vec![b'x'; 10_000]);
+        let mut out = VecDeque::new();
+        scrubber.push(chunk.clone(), &mut out);
+        assert_eq!(out.len(), 1);
+        assert_eq!(out[0].as_ptr(), chunk.as_ptr());
+    }
+
+    #[test]
+    fn a_header_value_is_cleaned_and_a_name_goes() {
+        let scrubber = Scrubber::new(&[&b"ghp_0123456789abcdef"[..]]).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert("location", HeaderValue::from_static("/?a=ghp_0123456789abcdef&b=ghp_0123456789abcdef"));
+        headers.insert("x-ghp_0123456789abcdef", HeaderValue::from_static("1"));
+        headers.insert("etag", HeaderValue::from_static("ghp_"));
+        scrubber.headers(&mut headers);
+        assert_eq!(headers.len(), 2);
+        assert_eq!(headers["location"], "/?a=[redacted]&b=[redacted]");
+        assert_eq!(headers["etag"], "ghp_");
+    }
+}
