@@ -25,25 +25,14 @@ impl Vault {
     /// Seals a value under this rule and returns its version. Earlier versions are revoked at once; to let them fade
     /// out there is [`rotate`](Self::rotate).
     pub async fn set(&self, name: CredentialName, rule: CredentialRule, value: Secret) -> Result<u64> {
-        self.change(move |draft| {
-            let rule_bytes = canonical(&rule)?;
-            let mut credential = match draft.credentials.get(&name) {
-                Some(known) => Credential::clone(known),
-                None if draft.credentials.len() >= CREDENTIALS_MAX => return Err(VaultError::Full(CREDENTIALS_MAX)),
-                None => Credential {
-                    name,
-                    rule: rule.clone(),
-                    rule_bytes: Vec::new(),
-                    created: draft.now,
-                    versions: Vec::new(),
-                    mac: [0; 32],
-                },
-            };
-            credential.versions.iter_mut().for_each(Version::revoke);
-            (credential.rule, credential.rule_bytes) = (rule, rule_bytes);
-            draft.add_version(credential, &value)
-        })
-        .await
+        self.change(move |draft| draft.set(name, rule, &value)).await
+    }
+
+    /// Many at once, to see how long that takes.
+    #[cfg(test)]
+    pub(crate) async fn set_many(&self, all: Vec<(CredentialName, CredentialRule, Secret)>) -> Result<()> {
+        self.change(|draft| all.into_iter().try_for_each(|(name, rule, value)| draft.set(name, rule, &value).map(drop)))
+            .await
     }
 
     /// Seals a new value under the rule that is there. The version before is usable for `overlap` from now, for who
@@ -185,6 +174,25 @@ impl Draft {
     fn put(&mut self, credential: Credential) {
         self.touched.insert(credential.name.clone());
         self.credentials.insert(credential.name.clone(), Arc::new(credential));
+    }
+
+    fn set(&mut self, name: CredentialName, rule: CredentialRule, value: &Secret) -> Result<u64> {
+        let rule_bytes = canonical(&rule)?;
+        let mut credential = match self.credentials.get(&name) {
+            Some(known) => Credential::clone(known),
+            None if self.credentials.len() >= CREDENTIALS_MAX => return Err(VaultError::Full(CREDENTIALS_MAX)),
+            None => Credential {
+                name,
+                rule: rule.clone(),
+                rule_bytes: Vec::new(),
+                created: self.now,
+                versions: Vec::new(),
+                mac: [0; 32],
+            },
+        };
+        credential.versions.iter_mut().for_each(Version::revoke);
+        (credential.rule, credential.rule_bytes) = (rule, rule_bytes);
+        self.add_version(credential, value)
     }
 
     /// Puts the credential with a new version, which is the active one.

@@ -26,6 +26,8 @@ mod killed;
 mod record;
 mod rule_json;
 mod secret;
+#[cfg(test)]
+mod size;
 mod snapshot;
 mod usage;
 mod vault;

@@ -1,0 +1,8 @@
+//! A vault from outside: what the operator does, what bundles may, and what somebody with an editor can not.
+
+mod changes;
+mod keks;
+mod restored;
+mod support;
+mod tampered;
+mod used;
