@@ -226,7 +226,8 @@ mod tests {
     #[test]
     fn no_byte_may_change() {
         let whole = sealed(b"a value of some length");
-        let parts: [(fn(&mut Sealed) -> &mut [u8], usize); 7] = [
+        type Part = fn(&mut Sealed) -> &mut [u8];
+        let parts: [(Part, usize); 7] = [
             (|sealed| &mut sealed.kek_id, 16),
             (|sealed| &mut sealed.salt, 32),
             (|sealed| &mut sealed.wrap_nonce, 12),

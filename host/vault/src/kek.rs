@@ -197,7 +197,7 @@ mod tests {
             (format!("{hex}\n\n").into_bytes(), KekShape::Length(66)),
             (hex.replace('0', "g").into_bytes(), KekShape::Alphabet(64)),
             (b"correct horse battery staple, 32".to_vec(), KekShape::Text),
-            (hex[..32].as_bytes().to_vec(), KekShape::Text),
+            (hex.as_bytes()[..32].to_vec(), KekShape::Text),
             (hex[..32].to_owned().into_bytes().into_iter().chain(*b"\n").collect(), KekShape::Text),
             (vec![7; 32], KekShape::Uniform),
             ("00".repeat(32).into_bytes(), KekShape::Uniform),

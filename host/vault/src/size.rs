@@ -46,21 +46,19 @@ async fn a_large_vault_opens_quickly() {
     let start = Instant::now();
     let vault = SealedVault::find(&state).await.unwrap().unwrap().open(kek(1)).await.unwrap();
     let took = start.elapsed();
-    println!("a vault with {CREDENTIALS} credentials opens in {took:?}");
+    eprintln!("a vault with {CREDENTIALS} credentials opens in {took:?}");
     assert_eq!(vault.list().len(), CREDENTIALS);
     assert!(took < Duration::from_secs(20));
 
-    for (what, change) in [("set", 0), ("rotate-kek", 1)] {
-        let start = Instant::now();
-        match change {
-            0 => drop(vault.set(name("new"), rule("api.example.com"), value()).await.unwrap()),
-            _ => vault.rotate_kek(kek(2)).await.unwrap(),
-        }
-        println!("{what} with {CREDENTIALS} credentials takes {:?}", start.elapsed());
-    }
+    let start = Instant::now();
+    vault.set(name("new"), rule("api.example.com"), value()).await.unwrap();
+    eprintln!("setting one of them takes {:?}", start.elapsed());
+    let start = Instant::now();
+    vault.rotate_kek(kek(2)).await.unwrap();
+    eprintln!("changing the KEK takes {:?}", start.elapsed());
     let start = Instant::now();
     assert!(vault.check().await.unwrap().is_empty());
-    println!("opening all {CREDENTIALS} values takes {:?}", start.elapsed());
+    eprintln!("opening all {CREDENTIALS} values takes {:?}", start.elapsed());
 }
 
 #[tokio::test]
@@ -78,11 +76,11 @@ async fn a_credential_opens_in_microseconds() {
         }
         best = best.min(start.elapsed() / 500);
     }
-    println!("one use of a credential takes {best:?}");
+    eprintln!("one use of a credential takes {best:?}");
     let start = Instant::now();
     for _ in 0..1000 {
         assert!(!vault.changed());
     }
-    println!("of which looking whether something changed takes {:?}", start.elapsed() / 1000);
+    eprintln!("of which looking whether something changed takes {:?}", start.elapsed() / 1000);
     assert!(best < Duration::from_millis(5));
 }

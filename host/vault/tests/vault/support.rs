@@ -1,4 +1,3 @@
-use std::fmt::{Debug, Display};
 use std::path::{Path, PathBuf};
 
 use certosa_model::{
@@ -111,7 +110,7 @@ pub fn opens(vault: &Vault, credential: &str) -> Result<Vec<u8>, UseError> {
 }
 
 /// All that an error says, with its causes and as programs print it.
-pub fn said(error: &(impl std::error::Error + Debug + Display)) -> String {
+pub fn said(error: &impl std::error::Error) -> String {
     let mut text = format!("{error} {error:?}");
     let mut cause = error.source();
     while let Some(error) = cause {
