@@ -95,17 +95,19 @@ impl<'a> GenerationFile<'a> {
         Ok(Some(String::from_utf8(bytes).unwrap_or_default()))
     }
 
-    /// Takes the place of the file that was there, or leaves it as it was. On the disk when this returns.
+    /// Takes the place of the file that was there, or leaves it as it was. On the disk when this returns. The lock is
+    /// held, so the draft is nobody else's; one that a crash left is written over.
     pub(crate) fn write(&self, lines: &[String]) -> io::Result<()> {
         fault::point();
-        let mut file = tempfile::Builder::new().prefix("vault.generation.").tempfile_in(self.folder)?;
+        let draft = self.folder.join("vault.generation.new");
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
         writeln!(file, "{FIRST_LINE}")?;
         for line in lines {
             writeln!(file, "{line}")?;
         }
-        file.as_file().sync_all()?;
+        file.sync_all()?;
         fault::point();
-        file.persist(self.path())?;
+        fs::rename(&draft, self.path())?;
         fault::point();
         File::open(self.folder)?.sync_all()?;
         fault::point();
