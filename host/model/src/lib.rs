@@ -8,6 +8,7 @@ mod limits;
 mod name;
 mod pattern;
 mod reach;
+mod rule_bytes;
 mod subject;
 mod trace;
 
@@ -20,6 +21,7 @@ pub use pattern::{Pattern, PatternError, Patterns};
 pub use reach::{
     Destination, Host, HostError, HostPattern, Method, MethodError, PathError, PathPattern, Reach, Scheme, is_path,
 };
+pub use rule_bytes::RuleBytesError;
 pub use subject::{SUBJECT_BYTES_MAX, SUBJECT_SEGMENTS_MAX, Subject, SubjectError};
 pub use trace::{TraceId, TraceParent};
 

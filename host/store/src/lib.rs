@@ -5,11 +5,17 @@
 //!   cache.key          0600, 32 random bytes: the key of the cache's MACs
 //!   cache/KIND-DIGEST  what is expensive to make again, each with a MAC
 //!   records.jsonl      0600, one line for each call
+//!   state.db           0600, what changes: the sealed vault (with -wal and -shm beside it)
 //! ```
 
 mod cache;
+#[doc(hidden)]
+pub mod fault;
+mod state;
 
 pub use cache::Cache;
+pub use state::vault::{CredentialRow, VaultChange, VaultEdit, VaultHead, VaultTables, VersionRow};
+pub use state::{State, StateError};
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -40,6 +46,10 @@ impl StateFolder {
             return Err(StoreError::Open(folder.to_owned()));
         }
         Ok(Self(folder.to_owned()))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 
     /// The cache in this folder.
