@@ -115,7 +115,7 @@ fn tests() -> Done {
     let mut failed = Vec::new();
     for text in BufReader::new(child.stdout.take().ok_or("cargo has no output")?).lines().map_while(Result::ok) {
         failed.extend(text.strip_prefix("test ").and_then(|text| text.strip_suffix(" ... FAILED")).map(str::to_owned));
-        println!("{text}");
+        tell(&text);
     }
     let status = child.wait().map_err(|error| format!("lost sight of cargo: {error}"))?;
     if status.success() {
