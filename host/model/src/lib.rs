@@ -1,6 +1,29 @@
 //! The words of the house. Everything here is a value: parsed once, never wrong afterwards, without IO and
 //! without async. All other crates speak in these types.
 
+/// Types that hold one text and are shown as it, to people, in debugging and in JSON.
+macro_rules! shown_as_text {
+    ($($name:ty),*) => {$(
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+    )*};
+}
+
 mod credential;
 mod digest;
 mod event;

@@ -1,5 +1,4 @@
 use std::borrow::Borrow;
-use std::fmt;
 
 /// Tool names are at most this long, together with their prefix: some clients refuse longer ones.
 pub const TOOL_NAME_BYTES_MAX: usize = 64;
@@ -65,28 +64,6 @@ impl Borrow<str> for ToolName {
     fn borrow(&self) -> &str {
         &self.0
     }
-}
-
-macro_rules! shown_as_text {
-    ($($name:ty),*) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&self.0, f)
-            }
-        }
-
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(&self.0)
-            }
-        }
-    )*};
 }
 
 shown_as_text!(BundleName, ToolName);

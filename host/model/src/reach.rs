@@ -1,6 +1,5 @@
 //! Where requests may go: hosts, ports, methods and paths, each in the one spelling in which it is compared.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A scheme of HTTP.
@@ -251,29 +250,7 @@ fn is_segment(segment: &str) -> bool {
     !matches!(segment, "." | "..")
 }
 
-macro_rules! text {
-    ($($name:ident),*) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&self.0, f)
-            }
-        }
-
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(&self.0)
-            }
-        }
-    )*};
-}
-
-text!(Host, HostPattern, PathPattern, Method);
+shown_as_text!(Host, HostPattern, PathPattern, Method);
 
 #[cfg(test)]
 mod tests {
