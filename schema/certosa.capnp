@@ -44,6 +44,132 @@ struct Manifest {
 
   telemetry @5 :Telemetry;
   # Where to send what the house sees. `/metrics` is always there, for those who may reach the port.
+
+  credentials @6 :List(Credential);
+  # What bundles may use without ever reading it: rules only. Values come with `certosa vault set NAME` and are
+  # sealed together with the rule of that time. At most 1,000, with distinct names.
+
+  vault @7 :Vault;
+  # Where the key of the vault comes from. It matters to houses with credentials only.
+
+  roots @8 :List(Text);
+  # Files with certificates (PEM) of authorities that requests of bundles, and of the vault, trust beside those of
+  # Mozilla, which are built in. Paths are absolute, or relative to the manifest's folder. At most 16.
+}
+
+struct Vault {
+  kek @0 :Text;
+  # The key that encrypts keys: 32 bytes from exactly one source (docs/vault.md). One of
+  #   "file:///absolute/path"              a file of mode 0600; made on the first start if it is not there
+  #   "env://NAME"                         a variable
+  #   "passphrase"                         asked for at each start
+  #   "exec:///absolute/path?arg=a&arg=b"  what a program prints
+  #   "openbao+https://host/v1/MOUNT/data/PATH#FIELD"
+  # Left out: the file `kek` in the state folder, which protects nothing from who can read that folder.
+}
+
+struct Credential {
+  # A secret that the host uses for a bundle, and what it may be used for. The rule here can be narrower than the one
+  # that was sealed with the value, never wider: `certosa vault allow NAME` seals the value again under this one.
+
+  name @0 :Text;
+  # 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or a digit.
+
+  allowedSubs @1 :List(Text);
+  # Patterns of the tools, prompts and resources that may use it: the subject `bundle/NAME/TOOL`.
+  # Examples: "bundle/github/**" (all of a bundle), "bundle/github/create_issue" (one tool).
+
+  allowedCallers @2 :List(Text);
+  # Patterns of the callers on whose behalf. Left out: whoever may call the bundle. An empty list: nobody.
+
+  union {
+    # What it is for; one of the three.
+
+    send @3 :Send;
+    # It goes into requests, on their last hop.
+
+    sign @4 :Text;
+    # It signs (Ed25519, RFC 8032) what the bundle hands over, behind this context: 1 to 255 bytes that say what such
+    # a signature is for. The value is a seed of 32 bytes. Example: "example.com release 1"
+
+    mac @5 :Text;
+    # It authenticates (HMAC-SHA256, RFC 2104) in the same manner.
+  }
+
+  perMinuteMax @6 :UInt32 = 600;
+  # Uses in a minute, all bundles together. Further ones are refused. 1 to 1,000,000.
+}
+
+struct Send {
+  to @0 :Reach;
+  # Where it may be sent. The bundle's own `egress` has to allow it, too.
+
+  union {
+    # How it is sent; one of these.
+
+    bearer @1 :Void;        # Authorization: Bearer VALUE (RFC 6750)
+    basic @2 :Text;         # Authorization: Basic, with this user name; the value is the password (RFC 7617)
+    header @3 :Header;      # a header
+    query @4 :Text;         # the parameter of the query with this name
+    json @5 :Text;          # the member of this name at the top of a body that is a JSON object
+    form @6 :Text;          # the field of this name of a body that is application/x-www-form-urlencoded
+  }
+
+  struct Header {
+    name @0 :Text;          # Example: "x-api-key"
+    prefix @1 :Text;        # What stands before the value. Example: "token "
+  }
+}
+
+struct Reach {
+  # Where requests may go. Each of the five has to allow it, and an empty list allows nothing.
+
+  schemes @0 :List(Text) = ["https"];
+  # "https", "http".
+
+  hosts @1 :List(Text);
+  # Names in lower case, or addresses. `*.example.com` stands for one label more: `api.example.com`, and neither
+  # `example.com` nor `a.b.example.com`.
+
+  ports @2 :List(UInt16) = [443];
+
+  methods @3 :List(Text) = ["GET", "HEAD"];
+  # Methods in capital letters. What changes something has to be named.
+
+  paths @4 :List(Text) = ["/**"];
+  # Paths without the query. `*` stands for one segment, `**`, last only, for whatever is left. Where paths are named, a
+  # request has to spell its path in the one plain way: no `..`, no `//`, no escaped letters.
+}
+
+struct Egress {
+  # What a bundle may reach over HTTP (docs/egress.md).
+
+  to @0 :Reach;
+
+  addresses @1 :List(Text);
+  # Ranges of addresses that may be connected to beside the global ones. Examples: "10.1.0.0/16", "127.0.0.1/32".
+  # Left out: none, so neither this machine nor its network nor the metadata of a cloud can be reached.
+
+  requestKibMax @2 :UInt32 = 8192;
+  # Body of a request. 1 to 1,048,576.
+
+  responseKibMax @3 :UInt32 = 32768;
+  # Body of a response, unpacked. 1 to 1,048,576.
+
+  connectMsMax @4 :UInt32 = 10000;
+  # Time to look up the host, and again time to connect to it with TLS. 1 to 600,000.
+
+  firstByteMsMax @5 :UInt32 = 60000;
+  # Time from the last byte that was sent to the head of the response. 1 to 600,000.
+
+  betweenBytesMsMax @6 :UInt32 = 30000;
+  # Time between two pieces of a response's body. 1 to 600,000.
+
+  redirectsMax @7 :UInt32 = 0;
+  # Redirects that the host follows by itself, inside of what the bundle may reach. 0: the bundle sees them. 0 to 20.
+
+  exchangesMax @8 :UInt32 = 64;
+  # Exchanges of the bundle at the same time. Further ones wait; the time of the call goes on. 1 to 10,000.
 }
 
 struct Tls {
@@ -66,8 +192,9 @@ struct Telemetry {
 
 struct Bundle {
   # One WebAssembly component. It gets nothing but the WASI base (clocks, random numbers, a standard error
-  # whose end the operator sees when it breaks off; files and sockets that refuse) and its own memory. A component that
-  # imports more than it was granted is refused before the house starts.
+  # whose end the operator sees when it breaks off; files and sockets that refuse) and its own memory; and what is
+  # granted to it: `egress` here, and credentials that name it. A component that imports more than it was granted is
+  # refused before the house starts.
 
   name @0 :Text;
   # The bundle's name in tool names (`hello_greet`), subjects (`bundle/hello/greet`) and records.
@@ -112,6 +239,10 @@ struct Bundle {
   reuseIdleMsMax @7 :UInt32 = 60000;
   # How long a reused cell may wait for its next call; then it ends and its memory is free. A call that
   # goes past a limit or breaks off ends its cell too. 1 to 86,400,000.
+
+  egress @8 :Egress;
+  # What the bundle may reach over HTTP, with any library that speaks wasi:http 0.2. Left out: nothing, and a
+  # component that imports wasi:http is refused.
 }
 
 struct CellLimits {

@@ -60,7 +60,7 @@ async fn one(machine: &Machine, image: &Arc<Image>, permit: &Permit<'_>, plan: &
         askable: Askable::empty(),
     });
     let (limits, hearing, pace) = (plan.limits, Hearing::default(), &Pace::default());
-    let end = machine.call(image, permit, Work { task, limits, hearing, pace }, ()).await;
+    let end = machine.call(image, permit, Work { task, limits, hearing, errand: None, pace }, ()).await;
     matches!(end.result, Ok(Outcome::Tool(_)))
 }
 
@@ -69,7 +69,7 @@ fn house(manifest: &Manifest, plan: Plan, program: std::path::PathBuf) -> Done<(
     let state = StateFolder::open(&folder)?;
     let compilers =
         Compilers { program, task: "internal-compile-component", describe_task: "internal-describe-component" };
-    let house = Arc::new(runtime()?.block_on(House::open(manifest, plan, &state, &compilers, &mut |_| ()))?);
+    let house = Arc::new(runtime()?.block_on(House::open(manifest, plan, &state, &compilers, None, &mut |_| ()))?);
     face(&house)?;
     let caller = Caller::anonymous_loopback();
     let listings = house.listings();

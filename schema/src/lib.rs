@@ -8,4 +8,6 @@ pub mod certosa_capnp {
     include!(concat!(env!("OUT_DIR"), "/certosa_capnp.rs"));
 }
 
-pub use certosa_capnp::{bundle, cell_limits, house_limits, manifest, route, telemetry, tls};
+pub use certosa_capnp::{
+    bundle, cell_limits, credential, egress, house_limits, manifest, reach, route, send, telemetry, tls, vault,
+};

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::cmd::{call, check, completions, inspect, serve, stdio, tail, tools};
+use crate::cmd::{call, check, completions, doctor, inspect, serve, stdio, tail, tools, vault};
 
 /// Runs AI tools as WebAssembly components, each call in a cell of its own.
 ///
@@ -54,6 +54,8 @@ pub enum Command {
     Stdio(stdio::Stdio),
     Tail(tail::Tail),
     Inspect(inspect::Inspect),
+    Vault(vault::VaultArgs),
+    Doctor(doctor::Doctor),
     Completions(completions::Completions),
 }
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use certosa_house::OpenError;
 use certosa_manifest::{CompileError, Problem, Problems};
+use certosa_vault::VaultError;
 
 use crate::args::Output;
 use crate::output;
@@ -32,14 +33,27 @@ pub fn report(error: &anyhow::Error, format: Output) -> Exit {
             Exit::Wrong
         }
         None => {
+            let exit = code(error);
             let text = format!("{error:#}");
             match format {
                 Output::Text => output::complain(&format!("error: {text}")),
                 Output::Json => output::say(&serde_json::json!({ "error": text }).to_string()),
             }
-            Exit::Machine
+            exit
         }
     }
+}
+
+/// Most errors that are not about the manifest are about this machine.
+fn code(error: &anyhow::Error) -> Exit {
+    let refused = |cause: &(dyn std::error::Error + 'static)| {
+        let cause = cause.downcast_ref();
+        matches!(
+            cause,
+            Some(VaultError::Absent(_) | VaultError::NoVersion(..) | VaultError::Conflict | VaultError::Seed(_))
+        )
+    };
+    if error.chain().any(refused) { Exit::Refused } else { Exit::Machine }
 }
 
 fn problems(error: &anyhow::Error) -> Option<&Problems> {

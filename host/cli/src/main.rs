@@ -4,10 +4,12 @@ mod args;
 mod bridge;
 mod cmd;
 mod exit;
+mod keys;
 mod lines;
 mod opening;
 mod output;
 mod telemetry;
+mod words;
 
 use std::process::ExitCode;
 
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
     if let Some(code) = opening::child_task() {
         return code;
     }
+    keep_memory_private();
     let args = Args::parse();
     output::start_log(args.verbose, args.log);
     let ended = match &args.command {
@@ -35,6 +38,8 @@ fn main() -> ExitCode {
         Command::Stdio(stdio) => cmd::stdio::run(stdio),
         Command::Tail(tail) => cmd::tail::run(tail, args.output),
         Command::Inspect(inspect) => cmd::inspect::run(inspect, args.output),
+        Command::Vault(vault) => cmd::vault::run(vault, args.output),
+        Command::Doctor(doctor) => cmd::doctor::run(doctor, args.output),
         Command::Completions(completions) => cmd::completions::run(completions),
     };
     match ended {
@@ -43,4 +48,12 @@ fn main() -> ExitCode {
         Err(error) if matches!(args.command, Command::Stdio(_)) => exit::report(&error, Output::Text).into(),
         Err(error) => exit::report(&error, args.output).into(),
     }
+}
+
+/// A process that holds keys leaves no image of its memory, and nobody but the administrator looks into it.
+fn keep_memory_private() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    // Where this is refused nothing is weaker than without it.
+    let _refused = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let _refused = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }

@@ -9,9 +9,11 @@ use certosa_house::{Compilers, House, Progress};
 use certosa_isolate::CodeError;
 use certosa_manifest::{Manifest, Plan, Sources, compile_in_child};
 use certosa_store::StateFolder;
+use certosa_vault::Vault;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::HouseArgs;
+use crate::keys::{self, IfAbsent};
 use crate::output;
 
 const MANIFEST_TASK: &str = "internal-compile-manifest";
@@ -77,15 +79,25 @@ pub fn check(house: &HouseArgs) -> anyhow::Result<Checked> {
     Ok(Checked { manifest, plan, state })
 }
 
-/// Opens the house that was checked.
+/// Opens the house that was checked, and its vault.
 pub async fn open(checked: Checked) -> anyhow::Result<House> {
+    let vault = keys::open(&checked, IfAbsent::Make).await?;
+    open_with(checked, vault).await
+}
+
+/// The same without the vault, for those who only look.
+pub async fn look(checked: Checked) -> anyhow::Result<House> {
+    open_with(checked, None).await
+}
+
+async fn open_with(checked: Checked, vault: Option<Vault>) -> anyhow::Result<House> {
     let Checked { manifest, plan, state } = checked;
     let mut progress = |step: Progress<'_>| match step {
         Progress::Compile { bundle, bytes } => {
             output::complain(&format!("compiling {bundle} ({} KiB), once for this machine …", bytes.div_ceil(1024)));
         }
     };
-    Ok(House::open(&manifest, plan, &state, &compilers()?, &mut progress).await?)
+    Ok(House::open(&manifest, plan, &state, &compilers()?, vault, &mut progress).await?)
 }
 
 /// How to compile components: with this binary.

@@ -17,10 +17,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use certosa_egress::{
-    AddressRange, Client, ClientSettings, Credential, GuestBody, Head, Limits, Lookup, Policy, Request, Resolver,
-    Revoked, Secret, SecretUnavailable,
+    Client, ClientSettings, Credential, GuestBody, Head, Lookup, Policy, Request, Resolver, Revoked, Secret,
+    SecretUnavailable,
 };
-use certosa_model::{BundleName, CredentialName, HostPattern, Injection, Method, PathPattern, Reach, Scheme};
+use certosa_model::{
+    AddressRange, BundleName, CredentialName, EgressLimits, HostPattern, Injection, Method, PathPattern, Reach, Scheme,
+};
 use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::client::conn::{http1, http2};
@@ -215,10 +217,11 @@ impl Egress {
             bundle: BundleName::new("bench").unwrap(),
             reach: reach.clone(),
             addresses: vec![AddressRange::new("127.0.0.0/8").unwrap()],
-            limits: Limits::default(),
+            limits: EgressLimits::default(),
         };
         let name = CredentialName::new("key").unwrap();
-        let credential = Credential { name, reach, injection: Injection::Bearer, secret: Box::new(Value) };
+        let credential =
+            Credential { name, reach: Arc::new(reach), injection: Injection::Bearer, secret: Box::new(Value) };
         Self {
             client: Client::new(settings).unwrap(),
             policy: Arc::new(policy),

@@ -78,8 +78,10 @@ pub struct Refusal {
 pub enum Gate {
     /// What the bundle may reach.
     Bundle(String),
-    /// Where the credential may be sent.
+    /// Where the manifest lets the credential be sent.
     Credential(String),
+    /// Where the rule that was sealed with its value does.
+    Sealed(String),
 }
 
 /// What took too long.
@@ -196,6 +198,7 @@ impl EgressError {
     /// The line of a manifest that would allow it, if one would.
     pub fn remedy(&self) -> Option<String> {
         match self {
+            Self::Refused(refusal) if matches!(refusal.by, Gate::Sealed(_)) => None,
             Self::Refused(refusal) if refusal.field == "ports" => Some(format!("ports = [{}]", refusal.wanted)),
             Self::Refused(refusal) => Some(format!("{} = [\"{}\"]", refusal.field, refusal.wanted)),
             Self::Address { address, .. } => {
@@ -305,6 +308,11 @@ impl fmt::Display for Refusal {
         match by {
             Gate::Bundle(name) => write!(f, "`{field}` of what the bundle {name} may reach does not have {wanted}"),
             Gate::Credential(name) => write!(f, "`{field}` of the credential {name} does not have {wanted}"),
+            Gate::Sealed(name) => write!(
+                f,
+                "`{field}` of the rule that the credential {name} was sealed with does not have {wanted}; `certosa vault \
+                 allow {name}` seals it again under the rule of the manifest"
+            ),
         }
     }
 }

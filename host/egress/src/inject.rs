@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use certosa_model::Injection;
+use certosa_model::{EgressLimits, Injection};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use zeroize::Zeroizing;
@@ -17,7 +17,7 @@ use crate::error::{EgressError, InjectError, Malformed, SECRET_BYTES_MAX};
 use crate::fields;
 use crate::forms::{CODED_BYTES_MIN, percent_encoded};
 use crate::outgoing::{self, Outgoing, Progress};
-use crate::policy::{Limits, Target};
+use crate::policy::Target;
 use crate::request::{Origin, Request, TARGET_BYTES_MAX, is_hosts};
 use crate::scrub::Scrubber;
 
@@ -104,7 +104,11 @@ fn hush(headers: &mut HeaderMap) {
 }
 
 /// All of the body, if the credential goes into it.
-async fn body(injection: &Injection, request: &mut Request, limits: &Limits) -> Result<Option<Vec<u8>>, EgressError> {
+async fn body(
+    injection: &Injection,
+    request: &mut Request,
+    limits: &EgressLimits,
+) -> Result<Option<Vec<u8>>, EgressError> {
     let wanted = match injection {
         Injection::JsonField { .. } => "application/json",
         Injection::FormField { .. } => "application/x-www-form-urlencoded",

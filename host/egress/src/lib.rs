@@ -23,7 +23,7 @@ mod resolve;
 mod response;
 mod scrub;
 
-pub use address::{AddressRange, AddressRangeError, is_global};
+pub use address::is_global;
 pub use connect::{Client, ClientError, ClientSettings, Connected};
 pub use credential::{Credential, Secret, SecretUnavailable};
 pub use error::{
@@ -32,7 +32,7 @@ pub use error::{
 };
 pub use exchange::Revoked;
 pub use inject::Injected;
-pub use policy::{Limits, Permitted, Policy};
+pub use policy::{Permitted, Policy};
 pub use pool::PoolLimits;
 pub use request::{GuestBody, Head, Request, headers};
 pub use resolve::{Lookup, Resolved, Resolver, SystemResolver};

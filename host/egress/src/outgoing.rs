@@ -7,11 +7,11 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use certosa_model::EgressLimits;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
 use crate::error::{EgressError, RequestBodyError, Stage};
-use crate::policy::Limits;
 use crate::request::{GuestBody, Request};
 
 /// The body of a request. Trailers of guests are left out: they would be headers that nobody looked at.
@@ -62,7 +62,7 @@ impl Outgoing {
 }
 
 /// All of a body, of a guest that is not too slow.
-pub(crate) async fn collect(request: &mut Request, limits: &Limits) -> Result<Vec<u8>, EgressError> {
+pub(crate) async fn collect(request: &mut Request, limits: &EgressLimits) -> Result<Vec<u8>, EgressError> {
     let mut all = Vec::new();
     loop {
         let frame = tokio::time::timeout(limits.first_byte(), request.body.frame()).await;

@@ -67,9 +67,10 @@ impl Request {
         self.target.split_once('?').map_or(&self.target, |(path, _)| path)
     }
 
-    pub(crate) fn destination<'a>(&'a self, path: &'a str) -> Destination<'a> {
+    /// Where it goes.
+    pub fn destination(&self) -> Destination<'_> {
         let Origin { scheme, host, port } = &self.origin;
-        Destination { scheme: *scheme, host, port: *port, method: self.method.as_str(), path }
+        Destination { scheme: *scheme, host, port: *port, method: self.method.as_str(), path: self.path() }
     }
 }
 

@@ -1,8 +1,10 @@
+use std::sync::Arc;
+
 use certosa_isolate::{End, Work};
 use certosa_model::{BundleName, Change, Kind, TraceParent};
 use certosa_policy::{Caller, Denial, Permit, Target, decide};
-use certosa_syscall::Hearing;
 use certosa_syscall::guest::{Answer, Askable, Call as ToolCall, Completing, Get, Outcome, Read, Task};
+use certosa_syscall::{Errand, Hearing};
 
 use crate::checks;
 use crate::error::CallError;
@@ -138,7 +140,9 @@ impl House {
             let error = busy("cellsMax", self.plan.limits.cells_max.into());
             return Ok(pending.refuse(error, "the house's line is full".to_owned()));
         };
-        let mut end = self.run((bundle, loaded), &permit, task, hearing, (place, cell)).await;
+        let errand = bundle.errand(loaded, call.caller);
+        pending.goes_out(errand.clone());
+        let mut end = self.run((bundle, loaded), &permit, task, (hearing, errand), (place, cell)).await;
         let result = match end.result {
             Ok(outcome) => checks::outcome(loaded, outcome, call.askable),
             Err(error) => Err(CallError::of_cell(error, bundle, loaded)),
@@ -161,7 +165,7 @@ impl House {
         (bundle, loaded): (&Bundle, &LoadedItem),
         permit: &Permit<'_>,
         task: Task,
-        hearing: Hearing,
+        (hearing, errand): (Hearing, Option<Arc<Errand>>),
         places: (Place, Place),
     ) -> End<Outcome> {
         let Bundle { component, limits, kept, .. } = bundle;
@@ -169,7 +173,7 @@ impl House {
             Ok(image) => (self.images.machine(), image),
             Err(error) => return End::failed(error),
         };
-        let work = Work { task, limits: *limits, hearing, pace: &loaded.pace };
+        let work = Work { task, limits: *limits, hearing, errand, pace: &loaded.pace };
         if kept.is_once() {
             return machine.call(&image, permit, work, places).await;
         }

@@ -1,8 +1,10 @@
 //! A line of the record log, field by field what `docs/records.md` explains.
 
+use std::iter::repeat;
 use std::time::SystemTime;
 
 use certosa_model::{Kind, Limit, Subject, TraceParent, Usage};
+use certosa_syscall::Seen;
 use jiff::Timestamp;
 
 use crate::call::Way;
@@ -28,6 +30,8 @@ pub struct Entry<'a> {
     /// The caller's place in a trace.
     pub parent: Option<TraceParent>,
     pub usage: Usage,
+    /// What it used and tried outside.
+    pub seen: Seen,
 }
 
 /// How a call ended.
@@ -91,6 +95,16 @@ impl Entry<'_> {
             ours(line, &[name]);
             serde_json::to_writer(&mut *line, &number)?;
         }
+        let Seen { credentials, refused } = &self.seen;
+        for (name, before) in credentials.iter().zip(std::iter::once(r#","credentials":[""#).chain(repeat(r#"",""#))) {
+            ours(line, &[before, name.as_str()]);
+        }
+        if !credentials.is_empty() {
+            ours(line, &[r#""]"#]);
+        }
+        if *refused > 0 {
+            ours(line, &[r#","refused":"#, &refused.to_string()]);
+        }
         ours(line, &["}\n"]);
         Ok(())
     }
@@ -144,6 +158,7 @@ impl Outcome {
 
 #[cfg(test)]
 mod tests {
+    use certosa_model::CredentialName;
     use serde_json::{Value, json};
 
     use super::*;
@@ -165,6 +180,10 @@ mod tests {
             reason: Some("\"}\n{\"signed\":true}".to_owned()),
             parent: TraceParent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
             usage: Usage { cpu_us: u64::MAX, wall_us: 2, memory_bytes: 3, output_bytes: 4, events_dropped: 5 },
+            seen: Seen {
+                credentials: ["github", "stripe.2"].map(|name| CredentialName::new(name).unwrap()).into(),
+                refused: 3,
+            },
         };
         let mut line = Vec::new();
         entry.write(&mut line).unwrap();
@@ -175,17 +194,18 @@ mod tests {
             "route": "/mcp", "kind": "resource", "name": entry.name, "bundle": "probe", "component": "sha256:00",
             "plan": "sha256:11", "outcome": "tool-error", "reason": entry.reason,
             "trace": "4bf92f3577b34da6a3ce929d0e0e4736", "cpu_us": u64::MAX, "wall_us": 2, "memory_bytes": 3,
-            "output_bytes": 4, "events_dropped": 5,
+            "output_bytes": 4, "events_dropped": 5, "credentials": ["github", "stripe.2"], "refused": 3,
         });
         assert_eq!(written, expected);
 
         (entry.bundle, entry.component, entry.reason, entry.parent) = (None, None, None, None);
+        entry.seen = Seen::default();
         let second = line.len();
         entry.write(&mut line).unwrap();
         let written: Value = serde_json::from_slice(&line[second..]).unwrap();
         let mut expected = expected;
         ["bundle", "component", "reason"].into_iter().for_each(|name| expected[name] = Value::Null);
-        expected.as_object_mut().unwrap().remove("trace");
+        ["trace", "credentials", "refused"].map(|name| expected.as_object_mut().unwrap().remove(name));
         assert_eq!(written, expected);
     }
 }

@@ -5,6 +5,8 @@ use certosa_isolate::PoolFacts;
 use certosa_manifest::{Plan, Problem, RoutePlan};
 use certosa_model::{BundleName, CellLimits, Digest, HouseLimits, Kind, Patterns, Subject};
 use certosa_policy::{Caller, Target, decide};
+use certosa_syscall::{Errand, Grants};
+use certosa_vault::Vault;
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -34,6 +36,8 @@ pub struct House {
     pub(crate) recorder: Recorder,
     /// Calls of what is not there.
     pub(crate) unknown: Counts,
+    /// `None`: the house has no credentials.
+    pub(crate) vault: Option<Vault>,
     /// Bundles that could not be listed when the house opened.
     pub(crate) warnings: Vec<Problem>,
     /// What is worth knowing and no mistake.
@@ -55,6 +59,8 @@ pub(crate) struct Bundle {
     pub line: Arc<Line>,
     pub seconds: Seconds,
     pub cpu_us: AtomicU64,
+    /// What it may use outside. `None`: it was granted nothing.
+    pub grants: Option<Arc<Grants>>,
     /// Told when the bundle says that its lists have changed. `None`: the manifest does not let them.
     pub stale: Option<Notify>,
 }
@@ -175,6 +181,14 @@ impl House {
             warnings: self.warnings.len() + listings.hidden.len(),
             pool: self.images.machine().facts(),
         }
+    }
+}
+
+impl Bundle {
+    /// The way outside of one call, if the bundle was granted any.
+    pub(crate) fn errand(&self, loaded: &LoadedItem, caller: &Caller) -> Option<Arc<Errand>> {
+        let grants = Arc::clone(self.grants.as_ref()?);
+        Some(Arc::new(Errand::new(grants, loaded.subject.clone(), caller.subject().clone())))
     }
 }
 

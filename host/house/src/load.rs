@@ -12,7 +12,9 @@ use certosa_isolate::{
 use certosa_manifest::{BundlePlan, ComponentSource, Manifest, Path, Plan, Problem, Problems};
 use certosa_model::{BundleName, CellLimits, Digest, Limit, Reuse, Subject, TOOL_NAME_BYTES_MAX, ToolName};
 use certosa_store::{StateFolder, StoreError};
+use certosa_syscall::Need;
 use certosa_syscall::guest::EXPORTS;
+use certosa_vault::Vault;
 use tokio::sync::Notify;
 
 use crate::house::{Bundle, House};
@@ -22,6 +24,7 @@ use crate::line::{Bounds, Line};
 use crate::listings::{Item, Listings, LoadedItem, LoadedTool};
 use crate::metrics::{self, Counts};
 use crate::offer::Offer;
+use crate::outbound::{self, Outbound, is_for};
 use crate::record::Recorder;
 use crate::routes;
 use crate::schema::Schema;
@@ -64,17 +67,19 @@ impl House {
         plan: Plan,
         state: &StateFolder,
         compilers: &Compilers,
+        vault: Option<Vault>,
         progress: &mut (dyn FnMut(Progress<'_>) + Send),
     ) -> Result<Self, OpenError> {
         let cache = state.cache()?;
         let mut problems = Vec::new();
         let (mut components, mut shapes) = (Vec::new(), Shapes::new());
         for (index, bundle) in plan.bundles.iter().enumerate() {
-            match look_at(manifest, Path::default().field("bundles").index(index), bundle, &mut shapes) {
+            match look_at(manifest, &plan, index, bundle, &mut shapes) {
                 Ok(component) => components.push(component),
                 Err(mut found) => problems.append(&mut found),
             }
         }
+        let outbound = Outbound::new(manifest, &plan, vault).map_err(|mut found| problems.append(&mut found)).ok();
         refuse(problems)?;
 
         let machine = Machine::new(cells(&plan), plan.bundles.iter().map(|bundle| &bundle.limits))?;
@@ -82,6 +87,7 @@ impl House {
         let mut loader = Loader {
             manifest,
             images: &images,
+            outbound: outbound.as_ref(),
             progress,
             components: HashMap::new(),
             problems: Vec::new(),
@@ -96,7 +102,11 @@ impl House {
             }
         }
         refuse(loader.problems)?;
-        let (warnings, notes) = (loader.warnings, loader.notes);
+        let (warnings, mut notes) = (loader.warnings, loader.notes);
+        let vault = outbound.and_then(|outbound| outbound.vault);
+        if let Some(vault) = &vault {
+            notes.append(&mut outbound::notes(manifest, &plan, vault));
+        }
         // Where a bundle could not be listed, nobody knows what its patterns are for.
         if warnings.is_empty() {
             refuse(routes::unused_patterns(manifest, &plan, &items))?;
@@ -120,6 +130,7 @@ impl House {
             replacing: Mutex::default(),
             line,
             recorder,
+            vault,
             unknown: Counts::default(),
             warnings,
             notes,
@@ -150,10 +161,12 @@ type Shapes<'a> = HashMap<&'a std::path::Path, Arc<Shape>>;
 /// Reads a component and looks at it from outside: what it is, and what it wants.
 fn look_at<'a>(
     manifest: &Manifest,
-    path: Path,
+    house: &Plan,
+    index: usize,
     plan: &'a BundlePlan,
     shapes: &mut Shapes<'a>,
 ) -> Result<LookedAt, Vec<Problem>> {
+    let path = Path::default().field("bundles").index(index);
     let place = match &plan.source {
         ComponentSource::Bytes(_) => path.field("bytes"),
         ComponentSource::File(_) => path.field("file"),
@@ -172,9 +185,16 @@ fn look_at<'a>(
         let problem = manifest.problem(&path.field("digest"), format!("{name} is not the component that was pinned"));
         problems.push(problem.found(shape.digest.to_string()).expected(pinned.to_string()));
     }
-    for import in shape.imports.iter().filter(|import| !certosa_syscall::is_granted_to_all(import)) {
-        let expected =
-            "only the WASI 0.2 base, and progress, log and changes of certosa:tools: nothing more can be granted yet";
+    let is_named = house.credentials.iter().any(|credential| is_for(&credential.rule.allowed_subs, name));
+    for import in &shape.imports {
+        let expected = match certosa_syscall::need(import) {
+            Need::Nothing => continue,
+            Need::Egress if plan.egress.is_some() => continue,
+            Need::Credential if is_named => continue,
+            Need::Egress => "`egress` of the bundle, which says what it may reach".to_owned(),
+            Need::Credential => format!("a credential whose `allowedSubs` has \"bundle/{name}/**\""),
+            Need::Door => "the WASI 0.2 base, wasi:http/outgoing-handler 0.2, and certosa:tools 0.1.0".to_owned(),
+        };
         problems.push(refuse(format!("{name} imports what it was not granted")).found(import).expected(expected));
     }
     if shape.form() == Form::Nothing {
@@ -214,6 +234,7 @@ fn usable_exports() -> String {
 struct Loader<'a> {
     manifest: &'a Manifest,
     images: &'a Images,
+    outbound: Option<&'a Outbound>,
     progress: &'a mut (dyn FnMut(Progress<'_>) + Send),
     components: HashMap<ComponentKey, Arc<Component>>,
     /// These keep the house from opening.
@@ -284,6 +305,7 @@ impl Loader<'_> {
             })),
             seconds: metrics::seconds(),
             cpu_us: AtomicU64::new(0),
+            grants: self.outbound.and_then(|outbound| outbound.grants(plan)),
             stale: plan.lists_change.then(Notify::new),
         };
         Ok(Some((bundle, items)))

@@ -1,8 +1,10 @@
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use certosa_model::Usage;
 use certosa_syscall::guest::Outcome;
+use certosa_syscall::{Errand, Seen};
 
 use crate::call::{Call, News, Reply};
 use crate::entry::{self, Entry};
@@ -21,6 +23,7 @@ pub(crate) struct Pending<'a> {
     recorder: &'a Recorder,
     counts: &'a Counts,
     bundle: Option<&'a Bundle>,
+    errand: Option<Arc<Errand>>,
     entry: Entry<'a>,
     recorded: bool,
 }
@@ -41,8 +44,10 @@ impl<'a> Pending<'a> {
             reason: None,
             parent: call.trace,
             usage: Usage::default(),
+            seen: Seen::default(),
         };
-        Self { recorder: &house.recorder, counts: &house.unknown, bundle: None, entry, recorded: false }
+        let (recorder, counts) = (&house.recorder, &house.unknown);
+        Self { recorder, counts, bundle: None, errand: None, entry, recorded: false }
     }
 
     pub(crate) fn found(&mut self, bundle: &'a Bundle, loaded: &'a LoadedItem) {
@@ -50,6 +55,11 @@ impl<'a> Pending<'a> {
         self.entry.component = Some(&bundle.digest);
         self.counts = &loaded.counts;
         self.bundle = Some(bundle);
+    }
+
+    /// The call may use what its bundle was granted.
+    pub(crate) fn goes_out(&mut self, errand: Option<Arc<Errand>>) {
+        self.errand = errand;
     }
 
     pub(crate) fn refuse(self, error: CallError, reason: String) -> Recorded<Reply> {
@@ -81,7 +91,8 @@ impl<'a> Pending<'a> {
         self.recorder.record(&self.entry, value)
     }
 
-    fn note(&self) {
+    fn note(&mut self) {
+        self.entry.seen = self.errand.as_ref().map(|errand| errand.seen()).unwrap_or_default();
         self.counts.add(self.entry.outcome);
         if let Some(bundle) = self.bundle {
             bundle.cpu_us.fetch_add(self.entry.usage.cpu_us, Ordering::Relaxed);

@@ -1,11 +1,12 @@
 //! One cell: a store with its limits, the work in it, and why it ended.
 
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use certosa_model::{CellLimits, Change, Limit, Usage};
 use certosa_syscall::guest::Refusal;
-use certosa_syscall::{Cell, CpuClock, CpuSpent, Hearing, is_out_of_handles};
+use certosa_syscall::{Cell, CpuClock, CpuSpent, Errand, Hearing, is_out_of_handles};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
@@ -48,8 +49,13 @@ impl<T> End<T> {
 pub(crate) const LIFT_SLACK_BYTES: usize = 64 << 10;
 
 /// A store in which one cell runs.
-pub(crate) fn store(engine: &Engine, limits: &CellLimits, hearing: Hearing) -> Store<Cell> {
-    let mut store = Store::new(engine, Cell::new(*limits, hearing));
+pub(crate) fn store(
+    engine: &Engine,
+    limits: &CellLimits,
+    hearing: Hearing,
+    errand: Option<Arc<Errand>>,
+) -> Store<Cell> {
+    let mut store = Store::new(engine, Cell::new(*limits, hearing, errand));
     store.limiter(|cell| &mut cell.meter);
     store.set_max_component_handles(limits.handles_max);
     store.set_hostcall_fuel(limits.output_bytes_max.saturating_add(LIFT_SLACK_BYTES));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use certosa_model::{CellLimits, Limit, Usage};
 use certosa_policy::Permit;
 use certosa_syscall::guest::{Linked, Offer, Outcome, Refusal, Task};
-use certosa_syscall::{Cell, Hearing};
+use certosa_syscall::{Cell, Errand, Hearing};
 use wasmtime::component::{Component, Instance, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
@@ -56,6 +56,8 @@ pub struct Work<'p> {
     pub limits: CellLimits,
     /// Who hears of it before its end.
     pub hearing: Hearing,
+    /// What it may use outside, if its bundle was granted anything.
+    pub errand: Option<Arc<Errand>>,
     /// Of what is called.
     pub pace: &'p Pace,
 }
@@ -153,7 +155,7 @@ impl Machine {
             }
         };
         let _ticking = self.ticker.run();
-        let mut store = image.store(limits, Hearing::default());
+        let mut store = image.store(limits, Hearing::default(), None);
         cell::run(&mut store, async |store| linked.list(store).await).await
     }
 
@@ -167,10 +169,10 @@ impl Machine {
         held: impl Send + 'static,
     ) -> End<Outcome> {
         let (ticking, image) = (self.ticker.run(), Arc::clone(image));
-        let Work { task, limits, hearing, pace } = work;
+        let Work { task, limits, hearing, errand, pace } = work;
         let cell = async move {
             let _held = (held, ticking);
-            let mut store = image.store(&limits, hearing);
+            let mut store = image.store(&limits, hearing, errand);
             let work = async |store: &mut Store<Cell>| {
                 let instance = image.instantiate(store).await?;
                 image.run(store, &instance, &task).await
@@ -193,10 +195,10 @@ impl Machine {
         held: H,
     ) -> (End<Outcome>, Option<Warm>, Option<H>) {
         let (ticking, image) = (self.ticker.run(), Arc::clone(image));
-        let Work { task, limits, hearing, pace } = work;
+        let Work { task, limits, hearing, errand, pace } = work;
         let cell = async move {
             let _ticking = ticking;
-            let (end, warm) = image.run_again(warm, &task, &limits, hearing).await;
+            let (end, warm) = image.run_again(warm, &task, &limits, (hearing, errand)).await;
             (end, warm, Some(held))
         };
         let ended = self.lanes.run(cell, pace).await.unwrap_or_else(|lost| (End::lost(&lost), None, None));
@@ -221,8 +223,8 @@ impl Image {
         }
     }
 
-    fn store(&self, limits: &CellLimits, hearing: Hearing) -> Store<Cell> {
-        cell::store(self.engine(), limits, hearing)
+    fn store(&self, limits: &CellLimits, hearing: Hearing, errand: Option<Arc<Errand>>) -> Store<Cell> {
+        cell::store(self.engine(), limits, hearing, errand)
     }
 
     /// Runs a task in a cell from before, or in a new one, which is there afterwards if there was a result.
@@ -231,14 +233,14 @@ impl Image {
         warm: Option<Warm>,
         task: &Task,
         limits: &CellLimits,
-        hearing: Hearing,
+        (hearing, errand): (Hearing, Option<Arc<Errand>>),
     ) -> (End<Outcome>, Option<Warm>) {
         let (mut store, known) = match warm {
             Some(Warm { mut store, instance }) => {
-                store.data_mut().begin(*limits, hearing);
+                store.data_mut().begin(*limits, hearing, errand);
                 (store, Some(instance))
             }
-            None => (self.store(limits, hearing), None),
+            None => (self.store(limits, hearing, errand), None),
         };
         let mut made = known;
         let work = async |store: &mut Store<Cell>| {

@@ -15,6 +15,7 @@ pub mod fuzzing;
 mod lex;
 mod limits;
 mod manifest;
+mod outward;
 mod plan;
 mod problem;
 mod sources;
@@ -22,7 +23,7 @@ mod span;
 
 pub use compile::{CompileError, compile_in_child};
 pub use manifest::Manifest;
-pub use plan::{BundlePlan, ComponentSource, Plan, RoutePlan, TlsPlan, ToolNames};
+pub use plan::{BundlePlan, ComponentSource, CredentialPlan, EgressPlan, Plan, RoutePlan, TlsPlan, ToolNames};
 pub use problem::{Place, Problem, Problems};
 pub use sources::Sources;
 pub use span::{Path, Step};

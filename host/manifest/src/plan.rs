@@ -4,7 +4,10 @@ use std::path::{Component, Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use capnp::text;
-use certosa_model::{BundleName, CellLimits, Digest, HouseLimits, Pattern, Patterns, Reuse};
+use certosa_model::{
+    AddressRange, BundleName, CellLimits, CredentialName, CredentialRule, Digest, EgressLimits, HouseLimits, Pattern,
+    Patterns, Reach, Reuse,
+};
 use certosa_schema::{bundle, manifest, route, tls};
 
 use crate::manifest::Manifest;
@@ -26,6 +29,11 @@ pub struct Plan {
     pub tls: Option<TlsPlan>,
     /// The URL of a collector of traces.
     pub otlp: Option<String>,
+    pub credentials: Vec<CredentialPlan>,
+    /// The source of the vault's key, as it was said. `None`: a file in the state folder.
+    pub kek: Option<String>,
+    /// Absolute paths of PEM files with authorities that upstreams may have beside the public ones.
+    pub roots: Vec<PathBuf>,
     /// Identifies what the manifest says; it goes into every record.
     pub digest: Digest,
 }
@@ -48,6 +56,24 @@ pub struct BundlePlan {
     pub reuse_idle_ms_max: u32,
     /// Whether what it offers may change while the house is open.
     pub lists_change: bool,
+    /// What it may reach; `None`: nothing.
+    pub egress: Option<EgressPlan>,
+}
+
+/// What a bundle may reach.
+#[derive(Debug, Clone)]
+pub struct EgressPlan {
+    pub reach: Reach,
+    pub addresses: Vec<AddressRange>,
+    pub limits: EgressLimits,
+    pub exchanges_max: u32,
+}
+
+/// A credential as the manifest lets it be used. Its value was sealed with a rule of its own, which is the ceiling.
+#[derive(Debug, Clone)]
+pub struct CredentialPlan {
+    pub name: CredentialName,
+    pub rule: CredentialRule,
 }
 
 #[derive(Debug, Clone)]
@@ -108,8 +134,13 @@ impl Check<'_> {
             false => None,
         };
         let otlp = self.otlp(&root.field("telemetry").field("otlp"), said.get_telemetry()?.get_otlp()?);
+        let credentials = self.credentials(&root.field("credentials"), said.get_credentials()?, &bundles)?;
+        let kek = self.text(&root.field("vault").field("kek"), said.get_vault()?.get_kek()?);
+        let kek = kek.filter(|kek| !kek.is_empty()).map(str::to_owned);
+        let roots = self.roots(&root.field("roots"), said.get_roots()?)?;
         let (Some(listen), Some(limits)) = (listen, limits) else { return Ok(None) };
-        Ok(Some(Plan { listen, bundles, routes, limits, tls, otlp, digest: self.manifest.digest() }))
+        let digest = self.manifest.digest();
+        Ok(Some(Plan { listen, bundles, routes, limits, tls, otlp, credentials, kek, roots, digest }))
     }
 
     pub(crate) fn refuse(&mut self, path: &Path, message: &str, found: impl Into<String>, expected: impl Into<String>) {
@@ -119,7 +150,7 @@ impl Check<'_> {
     }
 
     /// The text at `path`, if it is UTF-8.
-    fn text<'t>(&mut self, path: &Path, text: text::Reader<'t>) -> Option<&'t str> {
+    pub(crate) fn text<'t>(&mut self, path: &Path, text: text::Reader<'t>) -> Option<&'t str> {
         let good = text.to_str().ok();
         if good.is_none() {
             self.refuse(path, "text that is not UTF-8", format!("{:?}", text.as_bytes()), "UTF-8");
@@ -148,7 +179,7 @@ impl Check<'_> {
         Ok(certificate.zip(key).map(|(certificate, key)| TlsPlan { certificate, key }))
     }
 
-    fn pem(&mut self, path: &Path, text: text::Reader<'_>) -> Option<PathBuf> {
+    pub(crate) fn pem(&mut self, path: &Path, text: text::Reader<'_>) -> Option<PathBuf> {
         let text = self.text(path, text)?;
         let file = self.manifest.folder().join(text);
         if text.is_empty() || !file.is_file() {
@@ -241,7 +272,11 @@ impl Check<'_> {
             Reuse::Caller => limits.caller_concurrency_max = 1,
         }
         let lists_change = said.get_lists_change();
-        Ok(Some(BundlePlan { name, source, pinned, limits, reuse, reuse_idle_ms_max, lists_change }))
+        let egress = match said.has_egress() {
+            true => self.egress(&path.field("egress"), said.get_egress()?)?,
+            false => None,
+        };
+        Ok(Some(BundlePlan { name, source, pinned, limits, reuse, reuse_idle_ms_max, lists_change, egress }))
     }
 
     fn file(&mut self, path: &Path, text: text::Reader<'_>) -> Option<ComponentSource> {
@@ -321,7 +356,7 @@ impl Check<'_> {
     }
 
     /// Patterns of what bundles offer: tools, prompts or resources.
-    fn offered<'t>(
+    pub(crate) fn offered<'t>(
         &mut self,
         path: &Path,
         texts: impl Iterator<Item = capnp::Result<text::Reader<'t>>>,
@@ -334,7 +369,7 @@ impl Check<'_> {
         Ok(patterns)
     }
 
-    fn patterns<'t>(
+    pub(crate) fn patterns<'t>(
         &mut self,
         path: &Path,
         texts: impl Iterator<Item = capnp::Result<text::Reader<'t>>>,
@@ -387,6 +422,6 @@ fn is_route(path: &str) -> bool {
 }
 
 /// Text from the manifest, in quotes and without control characters.
-fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     format!("{text:?}")
 }

@@ -24,6 +24,8 @@ macro_rules! shown_as_text {
     )*};
 }
 
+mod address;
+mod allowance;
 mod credential;
 mod digest;
 mod event;
@@ -35,10 +37,12 @@ mod rule_bytes;
 mod subject;
 mod trace;
 
+pub use address::{AddressRange, AddressRangeError};
+pub use allowance::Allowance;
 pub use credential::{CredentialName, CredentialNameError, CredentialRule, Injection, Purpose};
 pub use digest::{Digest, DigestError};
 pub use event::{Change, Event, Lists, LogLevel, Progress};
-pub use limits::{CellLimits, HouseLimits, Limit, Reuse, Usage};
+pub use limits::{CellLimits, EgressLimits, HouseLimits, Limit, Reuse, Usage};
 pub use name::{BundleName, NameError, TOOL_NAME_BYTES_MAX, ToolName};
 pub use pattern::{Pattern, PatternError, Patterns};
 pub use reach::{

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde::Serialize;
 
 /// Bounds of one cell, as `CellLimits` in `certosa.capnp` explains them.
@@ -38,6 +40,22 @@ pub struct HouseLimits {
     pub answer_s_max: u32,
 }
 
+/// How much of everything, for one exchange of a bundle with the outside, as `Egress` in `certosa.capnp` explains it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EgressLimits {
+    pub request_bytes_max: u64,
+    /// Of the body as the guest gets it, unpacked.
+    pub response_bytes_max: u64,
+    /// For looking up, and again for connecting to one of the addresses, with TLS.
+    pub connect_ms_max: u32,
+    /// From the last byte that was sent to the first that comes back.
+    pub first_byte_ms_max: u32,
+    /// Between two reads of a body; time in which the guest does not read does not count.
+    pub between_bytes_ms_max: u32,
+    /// Redirects that the host follows by itself; those beyond are for the guest to see.
+    pub redirects_max: u8,
+}
+
 /// A limit of a cell that a call went past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -49,6 +67,33 @@ pub enum Limit {
     Output,
     Handles,
     Concurrency,
+}
+
+impl Default for EgressLimits {
+    fn default() -> Self {
+        Self {
+            request_bytes_max: 8 << 20,
+            response_bytes_max: 32 << 20,
+            connect_ms_max: 10_000,
+            first_byte_ms_max: 60_000,
+            between_bytes_ms_max: 30_000,
+            redirects_max: 0,
+        }
+    }
+}
+
+impl EgressLimits {
+    pub fn connect(&self) -> Duration {
+        Duration::from_millis(self.connect_ms_max.into())
+    }
+
+    pub fn first_byte(&self) -> Duration {
+        Duration::from_millis(self.first_byte_ms_max.into())
+    }
+
+    pub fn between_bytes(&self) -> Duration {
+        Duration::from_millis(self.between_bytes_ms_max.into())
+    }
 }
 
 impl Limit {

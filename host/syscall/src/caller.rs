@@ -7,6 +7,8 @@ use tokio::sync::mpsc;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use crate::errand::Errand;
+use crate::http::Outside;
 use crate::meter::Meter;
 use crate::wasi::{self, Tail};
 
@@ -21,6 +23,10 @@ pub struct Cell {
     table: ResourceTable,
     /// Made when the guest first uses it: many never do, and it costs as much as the rest of a store.
     wasi: Option<Box<Wasi>>,
+    /// What the call may use outside, if its bundle was granted anything.
+    errand: Option<Arc<Errand>>,
+    /// Made when the guest first goes there.
+    outside: Option<Box<Outside>>,
 }
 
 struct Wasi {
@@ -39,7 +45,7 @@ pub struct Hearing {
 }
 
 impl Cell {
-    pub fn new(limits: CellLimits, hearing: Hearing) -> Self {
+    pub fn new(limits: CellLimits, hearing: Hearing, errand: Option<Arc<Errand>>) -> Self {
         Self {
             table: wasi::table(limits.handles_max),
             meter: Meter::new(limits),
@@ -47,22 +53,34 @@ impl Cell {
             progressed: None,
             hearing,
             wasi: None,
+            errand,
+            outside: None,
         }
     }
 
     /// Begins the next call in a cell that outlives calls.
-    pub fn begin(&mut self, limits: CellLimits, hearing: Hearing) {
+    pub fn begin(&mut self, limits: CellLimits, hearing: Hearing, errand: Option<Arc<Errand>>) {
         self.meter.begin(limits);
         self.changes.clear();
         self.progressed = None;
         self.hearing = hearing;
+        self.errand = errand;
     }
 
-    /// Ends a call: nobody hears the cell from now on, also if it outlives the call. What it said is out of date with
-    /// clients is handed over.
+    /// Ends a call: nobody hears the cell from now on, and its exchanges end, also if it outlives the call. What it said
+    /// is out of date with clients is handed over.
     pub fn end(&mut self) -> Vec<Change> {
         self.hearing = Hearing::default();
+        self.errand = None;
+        self.outside = None;
         std::mem::take(&mut self.changes)
+    }
+
+    /// The way outside, and the table of what the guest holds.
+    pub(crate) fn outside(&mut self) -> (&mut Outside, &mut ResourceTable) {
+        let errand = &self.errand;
+        let outside = self.outside.get_or_insert_with(|| Box::new(Outside::new(errand.clone())));
+        (outside, &mut self.table)
     }
 
     pub(crate) fn tell(&mut self, event: Event) {

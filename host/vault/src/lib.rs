@@ -42,5 +42,5 @@ pub use kek::{
 };
 pub use secret::{SECRET_BYTES_MAX, Secret, SecretLength};
 pub use snapshot::{Listed, ListedVersion, VersionState};
-pub use usage::{Opened, UseError, User};
+pub use usage::{Opened, Ticket, UseError, User};
 pub use vault::{SealedVault, Vault, VaultError};

@@ -25,6 +25,13 @@ impl Secret {
         }
     }
 
+    /// 32 bytes from the system.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = vec![0; 32];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(Zeroizing::new(bytes)))
+    }
+
     /// The plaintext. Every place that calls this is one that has to be looked at.
     pub fn expose(&self) -> &[u8] {
         &self.0

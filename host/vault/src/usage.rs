@@ -25,6 +25,12 @@ pub struct User<'a> {
 /// A value for one request. Dropping it is the end of the plaintext.
 pub struct Opened {
     value: Secret,
+    ticket: Ticket,
+}
+
+/// Which version was opened, for who has to know whether it may still be in use. It holds nothing that is not sealed.
+#[derive(Clone)]
+pub struct Ticket {
     credential: Arc<Credential>,
     version: u64,
     created: u64,
@@ -61,7 +67,7 @@ impl Vault {
         }
         let (value, version) = open(&snapshot, credential)?;
         let (version, created) = (version.number, version.created);
-        Ok(Opened { value, credential: Arc::clone(credential), version, created })
+        Ok(Opened { value, ticket: Ticket { credential: Arc::clone(credential), version, created } })
     }
 
     /// Signs a message with Ed25519 (RFC 8032): over the context behind its length (4 bytes, the highest first), and
@@ -106,12 +112,18 @@ impl Vault {
 
     /// Whether what was opened may still be in use. Not after it was revoked, or its credential was sealed under
     /// another rule; also not while the vault has to be read again.
-    pub fn is_usable(&self, opened: &Opened) -> bool {
+    pub fn is_usable(&self, ticket: &Ticket) -> bool {
         let Ok(snapshot) = self.fresh() else { return false };
-        let Some(credential) = snapshot.credentials.get(&opened.credential.name) else { return false };
+        let Some(credential) = snapshot.credentials.get(&ticket.credential.name) else { return false };
         let now = now();
-        let is_it = |it: &Version| (it.number, it.created) == (opened.version, opened.created) && it.is_usable(now);
-        credential.rule_bytes == opened.credential.rule_bytes && credential.versions.iter().any(is_it)
+        let is_it = |it: &Version| (it.number, it.created) == (ticket.version, ticket.created) && it.is_usable(now);
+        credential.rule_bytes == ticket.credential.rule_bytes && credential.versions.iter().any(is_it)
+    }
+
+    /// Whether this bundle may use the credential for this caller at all, and there is a value.
+    pub fn may_use(&self, name: &CredentialName, by: User<'_>) -> Result<bool> {
+        let snapshot = self.fresh()?;
+        Ok(find(&snapshot, name, by).is_ok_and(|credential| credential.usable(now()).is_some()))
     }
 
     /// Writes down when credentials were last used. For the house to call now and then, and at its end.
@@ -146,21 +158,25 @@ impl Opened {
     }
 
     pub fn name(&self) -> &CredentialName {
-        &self.credential.name
+        &self.ticket.credential.name
     }
 
     pub fn version(&self) -> u64 {
-        self.version
+        self.ticket.version
+    }
+
+    pub fn ticket(&self) -> &Ticket {
+        &self.ticket
     }
 
     /// The rule that it was sealed with.
     pub fn rule(&self) -> &CredentialRule {
-        &self.credential.rule
+        &self.ticket.credential.rule
     }
 
     /// Where it goes; always there, because only what is sent is opened.
     pub fn injection(&self) -> Option<&Injection> {
-        match &self.credential.rule.purpose {
+        match &self.ticket.credential.rule.purpose {
             Purpose::Send { injection, .. } => Some(injection),
             Purpose::Sign { .. } | Purpose::Mac { .. } => None,
         }
@@ -169,7 +185,7 @@ impl Opened {
 
 impl fmt::Debug for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opened").field("name", self.name()).field("version", &self.version).finish_non_exhaustive()
+        f.debug_struct("Opened").field("name", self.name()).field("version", &self.version()).finish_non_exhaustive()
     }
 }
 

@@ -70,7 +70,11 @@ pub fn run(args: &Call, format: Output) -> anyhow::Result<Exit> {
             hearing: Hearing { progress: true, log: Some(LogLevel::Info), events: Some(sender) },
             trace: None,
         };
-        let recorded = house.call(call).await?;
+        let recorded = tokio::select! {
+            recorded = house.call(call) => recorded?,
+            never = house.follow_vault() => match never {},
+        };
+        house.note_uses().await;
         telling.await?;
         // One call, one record: there is no answer before it is written.
         house.close()?;

@@ -17,7 +17,7 @@ pub struct Check {
 }
 
 pub fn run(args: &Check, format: Output) -> anyhow::Result<Exit> {
-    let house = opening::runtime()?.block_on(async { opening::open(opening::check(&args.house)?).await })?;
+    let house = opening::runtime()?.block_on(async { opening::look(opening::check(&args.house)?).await })?;
     // A house opens without a bundle that cannot say what it offers. Whoever checks wants to know.
     if let Some(problems) = Problems::new(house.warnings()) {
         return Err(problems.into());

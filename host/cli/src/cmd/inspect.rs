@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use certosa_house::Offer;
 use certosa_isolate::{Code, CodeError, Description, Form, Machine, Shape, Skipped, check_shape, compile, describe};
 use certosa_model::{CellLimits, TOOL_NAME_BYTES_MAX};
+use certosa_syscall::Need;
 
 use crate::args::Output;
 use crate::exit::Exit;
@@ -133,7 +134,7 @@ fn usable<T>(made: Result<T, CodeError>) -> anyhow::Result<Result<T, String>> {
 }
 
 fn not_granted(shape: &Shape) -> impl Iterator<Item = &String> {
-    shape.imports.iter().filter(|import| !certosa_syscall::is_granted_to_all(import))
+    shape.imports.iter().filter(|import| certosa_syscall::need(import) == Need::Door)
 }
 
 fn unusable(why: &str, format: Output) -> Exit {
@@ -149,7 +150,12 @@ fn describe_all(shape: &Shape, found: &Found) {
     output::say(&format!("size     {} KiB", shape.bytes.div_ceil(1024)));
     output::say("imports");
     for import in &shape.imports {
-        let note = if certosa_syscall::is_granted_to_all(import) { "" } else { "   ← not granted" };
+        let note = match certosa_syscall::need(import) {
+            Need::Nothing => "",
+            Need::Egress => "   ← needs `egress` in the manifest",
+            Need::Credential => "   ← needs a credential for it in the manifest",
+            Need::Door => "   ← cannot be granted",
+        };
         output::say(&format!("  {import}{note}"));
     }
     output::say("exports");

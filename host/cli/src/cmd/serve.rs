@@ -33,9 +33,12 @@ pub fn run(args: &Serve, format: Output) -> anyhow::Result<Exit> {
         let traces = telemetry::start(&house)?;
         let face = Arc::new(Face::new(Arc::clone(&house)).context("no random numbers")?);
         tokio::spawn(Arc::clone(&face).follow());
+        let kept = Arc::clone(&house);
+        tokio::spawn(async move { kept.follow_vault().await });
         let server = Server::bind(Arc::clone(&house), face).await?;
         announce(&house, &server, format);
         let finished = server.run(stop_signal()?).await;
+        house.note_uses().await;
         traces.close().await;
         anyhow::Ok((house, finished))
     })?;

@@ -60,8 +60,12 @@ pub fn run(args: &Stdio) -> anyhow::Result<Exit> {
         let traces = crate::telemetry::start(&house)?;
         let client = Client::new(Arc::clone(&house), &args.who)?;
         let following = tokio::spawn(Arc::clone(&client.face).follow());
-        let finished = client.serve().await;
+        let finished = tokio::select! {
+            finished = client.serve() => finished,
+            never = house.follow_vault() => match never {},
+        };
         following.abort();
+        house.note_uses().await;
         house.close()?;
         traces.close().await;
         Ok(if finished { Exit::Done } else { Exit::Ended })

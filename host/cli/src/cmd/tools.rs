@@ -44,7 +44,7 @@ impl Who {
 }
 
 pub fn run(args: &Tools, format: Output) -> anyhow::Result<Exit> {
-    let house = opening::runtime()?.block_on(async { opening::open(opening::check(&args.house)?).await })?;
+    let house = opening::runtime()?.block_on(async { opening::look(opening::check(&args.house)?).await })?;
     let (caller, route) = (args.who.caller()?, args.who.route(&house)?);
     let listings = house.listings();
     for view in route.view(&listings).items(List::Tools, &caller) {

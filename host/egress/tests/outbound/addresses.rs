@@ -1,8 +1,8 @@
 //! Where names lead.
 
 use crate::world::*;
-use certosa_egress::{AddressRange, EgressError, GuestError};
-use certosa_model::HostPattern;
+use certosa_egress::{EgressError, GuestError};
+use certosa_model::{AddressRange, HostPattern};
 use std::sync::atomic::Ordering;
 
 fn refused(sent: Result<Got, EgressError>) -> String {

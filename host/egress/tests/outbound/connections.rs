@@ -11,7 +11,7 @@ use certosa_model::{BundleName, CredentialName, Injection};
 fn named(server: &Server, name: &str) -> Arc<Credential> {
     let name = CredentialName::new(name).unwrap();
     let secret = Box::new(Value(PLAIN.as_bytes().to_vec()));
-    Arc::new(Credential { name, reach: reach(server.port()), injection: Injection::Bearer, secret })
+    Arc::new(Credential { name, reach: Arc::new(reach(server.port())), injection: Injection::Bearer, secret })
 }
 
 #[tokio::test]

@@ -168,7 +168,7 @@ async fn a_vault_that_gives_nothing_sends_nothing() {
     let server = world.serve(async |_| reply("in")).await;
     let name = CredentialName::new("sealed").unwrap();
     let injection = Injection::Bearer;
-    let sealed = Credential { name, reach: reach(server.port()), injection, secret: Box::new(Sealed) };
+    let sealed = Credential { name, reach: Arc::new(reach(server.port())), injection, secret: Box::new(Sealed) };
     let error = world.send(get(&server).with(Arc::new(sealed))).await.unwrap_err();
     assert_eq!(error.guest(), GuestError::InternalError);
     assert_eq!(server.count(), 0);

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use certosa_egress::*;
-use certosa_model::{BundleName, CredentialName, HostPattern, Injection, Method, PathPattern, Reach, Scheme};
+use certosa_model::{
+    AddressRange, BundleName, CredentialName, EgressLimits, HostPattern, Injection, Method, PathPattern, Reach, Scheme,
+};
 use http::{HeaderMap, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
@@ -329,7 +331,7 @@ impl Ask {
         self
     }
 
-    pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+    pub fn limits(mut self, change: impl FnOnce(&mut EgressLimits)) -> Self {
         change(&mut self.policy.limits);
         self
     }
@@ -356,11 +358,11 @@ pub fn policy(port: u16) -> Policy {
         bundle: BundleName::new("guest").unwrap(),
         reach: reach(port),
         addresses: vec![AddressRange::new("127.0.0.0/8").unwrap()],
-        limits: Limits {
+        limits: EgressLimits {
             connect_ms_max: 5_000,
             first_byte_ms_max: 5_000,
             between_bytes_ms_max: 5_000,
-            ..Limits::default()
+            ..EgressLimits::default()
         },
     }
 }
@@ -377,7 +379,7 @@ impl Secret for Value {
 pub fn credential(server: &Server, injection: Injection, secret: &str) -> Arc<Credential> {
     Arc::new(Credential {
         name: CredentialName::new("key").unwrap(),
-        reach: reach(server.port()),
+        reach: Arc::new(reach(server.port())),
         injection,
         secret: Box::new(Value(secret.as_bytes().to_vec())),
     })

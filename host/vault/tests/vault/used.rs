@@ -101,18 +101,18 @@ async fn a_revocation_by_another_process_holds_at_once() {
     let house = home.open(kek(1)).await.unwrap();
     let mut generations = house.generations();
     let opened = open_for(&house, "github", "api.example.com").unwrap();
-    assert!(house.is_usable(&opened));
+    assert!(house.is_usable(opened.ticket()));
     generations.mark_unchanged();
 
     cli.revoke(name("github"), None).await.unwrap();
     assert!(house.changed());
     assert_eq!(opens(&house, "github"), Err(UseError::Stale));
-    assert!(!house.is_usable(&opened), "nobody knows, so no");
+    assert!(!house.is_usable(opened.ticket()), "nobody knows, so no");
     assert!(!generations.has_changed().unwrap());
     house.refresh().await.unwrap();
     assert!(generations.has_changed().unwrap());
     assert_eq!(opens(&house, "github"), Err(UseError::Revoked));
-    assert!(!house.is_usable(&opened), "a call in flight is told");
+    assert!(!house.is_usable(opened.ticket()), "a call in flight is told");
 }
 
 #[tokio::test]
@@ -122,16 +122,16 @@ async fn a_call_in_flight_outlives_a_rotation_and_no_change_of_the_rule() {
     vault.rotate(name("github"), secret(b"two"), Duration::from_secs(600)).await.unwrap();
     vault.rotate_kek(kek(2)).await.unwrap();
     vault.rotate_data_key(name("github")).await.unwrap();
-    assert!(vault.is_usable(&opened));
+    assert!(vault.is_usable(opened.ticket()));
     vault.allow(name("github"), rule("*.example.com")).await.unwrap();
-    assert!(!vault.is_usable(&opened));
+    assert!(!vault.is_usable(opened.ticket()));
     let opened = open_for(&vault, "github", "api.example.com").unwrap();
     vault.rm(name("github")).await.unwrap();
-    assert!(!vault.is_usable(&opened));
+    assert!(!vault.is_usable(opened.ticket()));
     tokio::time::sleep(Duration::from_millis(2)).await;
     vault.set(name("github"), rule("*.example.com"), secret(b"new life")).await.unwrap();
     vault.rotate(name("github"), secret(b"new life"), Duration::ZERO).await.unwrap();
-    assert!(!vault.is_usable(&opened), "a version of the same number is another one");
+    assert!(!vault.is_usable(opened.ticket()), "a version of the same number is another one");
 }
 
 #[tokio::test]

@@ -1,0 +1,112 @@
+use certosa_manifest::{BundlePlan, CredentialPlan, Plan};
+use certosa_model::{Purpose, Reach};
+use certosa_vault::{Listed, Vault, VersionState};
+use serde_json::json;
+
+use crate::args::{HouseArgs, Output};
+use crate::exit::Exit;
+use crate::keys::{self, IfAbsent};
+use crate::{opening, output, words};
+
+/// Explains what each bundle may reach and use, and what is missing.
+///
+/// Nothing is sent and nothing is changed. The exit code is 3 if something is missing.
+#[derive(Debug, clap::Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    house: HouseArgs,
+}
+
+/// A credential of a bundle, and why it cannot be used, if it cannot.
+struct Found<'a> {
+    plan: &'a CredentialPlan,
+    missing: Option<String>,
+}
+
+pub fn run(args: &Doctor, format: Output) -> anyhow::Result<Exit> {
+    let checked = opening::check(&args.house)?;
+    let vault = opening::runtime()?.block_on(keys::open(&checked, IfAbsent::Leave))?;
+    let listed = vault.as_ref().map(Vault::list).unwrap_or_default();
+    let mut is_good = true;
+    for bundle in &checked.plan.bundles {
+        let found: Vec<_> = credentials(&checked.plan, bundle).map(|plan| look(plan, bundle, &listed)).collect();
+        is_good &= found.iter().all(|found| found.missing.is_none());
+        match format {
+            Output::Json => tell_json(bundle, &found),
+            Output::Text => tell(bundle, &found),
+        }
+    }
+    Ok(if is_good { Exit::Done } else { Exit::Wrong })
+}
+
+fn credentials<'a>(plan: &'a Plan, bundle: &'a BundlePlan) -> impl Iterator<Item = &'a CredentialPlan> {
+    plan.credentials.iter().filter(|credential| certosa_house::is_for(&credential.rule.allowed_subs, &bundle.name))
+}
+
+fn look<'a>(plan: &'a CredentialPlan, bundle: &BundlePlan, listed: &[Listed]) -> Found<'a> {
+    let name = &plan.name;
+    let known = listed.iter().find(|listed| listed.name == *name);
+    let is_usable = |known: &Listed| known.versions.iter().any(|version| version.state != VersionState::Revoked);
+    let missing = match (known, &plan.rule.purpose) {
+        (None, _) => Some(format!("it has no value: certosa vault set {name}")),
+        (Some(known), _) if !is_usable(known) => Some(format!("it was revoked: certosa vault set {name}")),
+        (Some(known), _) if known.rule != plan.rule => {
+            Some(format!("it was sealed as: {}: certosa vault allow {name}", words::rule(&known.rule)))
+        }
+        (_, Purpose::Send { reach, .. }) => unreachable(reach, bundle),
+        _ => None,
+    };
+    Found { plan, missing }
+}
+
+/// Why a credential that is sent never gets there.
+fn unreachable(reach: &Reach, bundle: &BundlePlan) -> Option<String> {
+    let Some(egress) = &bundle.egress else { return Some("the bundle has no `egress`, so nothing is sent".to_owned()) };
+    let overlap = reach.hosts.iter().any(|wanted| {
+        let own = egress.reach.hosts.iter();
+        own.clone().any(|own| own == wanted || fits(own, wanted) || fits(wanted, own))
+    });
+    let hosts: Vec<_> = reach.hosts.iter().map(|host| host.as_str()).collect();
+    (!overlap)
+        .then(|| format!("the bundle may reach none of its hosts: egress.to.hosts = [\"{}\"]", hosts.join("\", \"")))
+}
+
+fn fits(pattern: &certosa_model::HostPattern, host: &certosa_model::HostPattern) -> bool {
+    certosa_model::Host::new(host.as_str()).is_ok_and(|host| pattern.matches(&host))
+}
+
+fn tell(bundle: &BundlePlan, found: &[Found<'_>]) {
+    output::say(bundle.name.as_str());
+    match &bundle.egress {
+        None => output::say("  reaches    nothing"),
+        Some(egress) => {
+            output::say(&format!("  reaches    {}", words::reach(&egress.reach)));
+            if !egress.addresses.is_empty() {
+                let ranges: Vec<_> = egress.addresses.iter().map(ToString::to_string).collect();
+                output::say(&format!("             also at {}, which are not global", ranges.join(", ")));
+            }
+        }
+    }
+    for Found { plan, missing } in found {
+        output::say(&format!("  uses       {}: {}", plan.name, words::rule(&plan.rule)));
+        if let Some(missing) = missing {
+            output::say(&format!("  missing    {}: {missing}", plan.name));
+        }
+    }
+}
+
+fn tell_json(bundle: &BundlePlan, found: &[Found<'_>]) {
+    let credentials: Vec<_> = found
+        .iter()
+        .map(|Found { plan, missing }| {
+            json!({ "name": plan.name.as_str(), "rule": words::rule(&plan.rule), "missing": missing })
+        })
+        .collect();
+    let reaches = bundle.egress.as_ref().map(|egress| words::reach(&egress.reach));
+    let addresses: Vec<_> =
+        bundle.egress.iter().flat_map(|egress| &egress.addresses).map(ToString::to_string).collect();
+    let line = json!({
+        "bundle": bundle.name.as_str(), "reaches": reaches, "addresses": addresses, "credentials": credentials,
+    });
+    output::say(&line.to_string());
+}

@@ -1,0 +1,170 @@
+//! wasi:http 0.2, outgoing: what a guest asks for becomes a request of `certosa-egress`, and what that answers becomes
+//! what the guest sees. The resources of the interface are those of wasmtime; nothing is sent by them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use certosa_egress::{EgressError, GuestError, Head, Request, ResponseBody};
+use certosa_model::CredentialName;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+
+use crate::caller::Cell;
+use crate::errand::{Answered, Errand};
+use crate::refused::Refused;
+
+/// Of all fields that one resource of headers holds; a request may have 32 KiB of them, and keeping them takes room.
+const FIELDS_BYTES_MAX: usize = 64 << 10;
+/// Written by a guest to one body, and not yet taken by the connection.
+const CHUNK_BYTES_MAX: usize = 64 << 10;
+
+/// The way of one call to the outside.
+pub(crate) struct Outside {
+    pub door: Door,
+    context: WasiHttpCtx,
+}
+
+pub(crate) struct Door {
+    /// `None`: the bundle was granted nothing.
+    pub errand: Option<Arc<Errand>>,
+    /// The credential that the guest named.
+    pub chosen: Option<CredentialName>,
+    /// Dropped with the call, which ends what is still going on.
+    call: watch::Sender<()>,
+}
+
+/// The body of a response, which takes a place until it was read or dropped.
+struct Held {
+    body: ResponseBody,
+    place: Option<OwnedSemaphorePermit>,
+    errand: Arc<Errand>,
+}
+
+type More = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Sent = Result<(http::Response<WasiBody>, More), Error>;
+
+pub(crate) fn link(linker: &mut Linker<Cell>) -> wasmtime::Result<()> {
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+}
+
+impl Outside {
+    pub(crate) fn new(errand: Option<Arc<Errand>>) -> Self {
+        let mut context = WasiHttpCtx::new();
+        context.set_field_size_limit(FIELDS_BYTES_MAX);
+        Self { door: Door { errand, chosen: None, call: watch::Sender::new(()) }, context }
+    }
+
+    pub(crate) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
+        WasiHttpCtxView { hooks: &mut self.door, table, ctx: &mut self.context }
+    }
+}
+
+impl WasiHttpView for Cell {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let (outside, table) = self.outside();
+        outside.view(table)
+    }
+}
+
+impl WasiHttpHooks for Door {
+    fn set_host_header(&mut self) -> bool {
+        false
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_BYTES_MAX
+    }
+
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _fut: More,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let (errand, chosen, ended) = (self.errand.clone(), self.chosen.clone(), self.call.subscribe());
+        Box::new(async move {
+            let errand = errand.ok_or(Error::HttpRequestDenied)?;
+            let tell = |why: Refused| {
+                errand.refused(&why);
+                in_words_of_wasi(why.guest())
+            };
+            let policy = options.and_then(|options| errand.policy_within(options));
+            let request = parse(request).map_err(|why| tell(why.into()))?;
+            let Answered { scrubbed, place } = errand.exchange(request, policy, chosen, ended).await.map_err(tell)?;
+            let held = |body| Held { body, place: Some(place), errand: Arc::clone(&errand) };
+            let response = scrubbed.into_response().map(|body| held(body).boxed_unsync());
+            Ok((response, Box::new(std::future::ready(Ok(()))) as More))
+        })
+    }
+}
+
+/// Reads what wasmtime made of the guest's request. Our own parser is stricter than its.
+fn parse(request: http::Request<WasiBody>) -> Result<Request, EgressError> {
+    let (parts, body) = request.into_parts();
+    let head = Head {
+        method: parts.method.as_str(),
+        scheme: parts.uri.scheme_str(),
+        authority: parts.uri.authority().map_or("", http::uri::Authority::as_str),
+        path_and_query: parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str),
+        headers: parts.headers,
+    };
+    Request::parse(head, body.map_err(Into::into).boxed_unsync())
+}
+
+impl Body for Held {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let polled = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
+        if !matches!(polled, Some(Ok(_))) {
+            self.place = None;
+        }
+        Poll::Ready(polled.map(|frame| {
+            frame.map_err(|error| {
+                let why = Refused::Egress(error);
+                self.errand.refused(&why);
+                in_words_of_wasi(why.guest())
+            })
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn in_words_of_wasi(error: GuestError) -> Error {
+    match error {
+        GuestError::DnsTimeout => Error::DnsTimeout,
+        GuestError::DnsError => Error::DnsError { rcode: None, info_code: None },
+        GuestError::DestinationUnavailable => Error::DestinationUnavailable,
+        GuestError::ConnectionRefused => Error::ConnectionRefused,
+        GuestError::ConnectionTerminated => Error::ConnectionTerminated,
+        GuestError::ConnectionTimeout => Error::ConnectionTimeout,
+        GuestError::ConnectionReadTimeout => Error::ConnectionReadTimeout,
+        GuestError::TlsProtocolError => Error::TlsProtocolError,
+        GuestError::HttpRequestDenied => Error::HttpRequestDenied,
+        GuestError::HttpRequestBodySize => Error::HttpRequestBodySize(None),
+        GuestError::HttpRequestMethodInvalid => Error::HttpRequestMethodInvalid,
+        GuestError::HttpRequestUriInvalid => Error::HttpRequestUriInvalid,
+        GuestError::HttpRequestUriTooLong => Error::HttpRequestUriTooLong,
+        GuestError::HttpRequestHeaderSectionSize => Error::HttpRequestHeaderSectionSize(None),
+        GuestError::HttpResponseBodySize => Error::HttpResponseBodySize(None),
+        GuestError::HttpResponseContentCoding => Error::HttpResponseContentCoding(None),
+        GuestError::HttpResponseTimeout => Error::HttpResponseTimeout,
+        GuestError::HttpUpgradeFailed => Error::HttpUpgradeFailed,
+        GuestError::HttpProtocolError => Error::HttpProtocolError,
+        GuestError::InternalError => Error::InternalError(None),
+    }
+}
