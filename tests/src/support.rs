@@ -43,7 +43,7 @@ impl Folder {
     /// A manifest of `body`, the fields of the constant, beside copies of all built components.
     pub fn new(body: &str) -> Self {
         let folder = Self { dir: tempfile::tempdir().unwrap() };
-        for name in ["hello", "jq", "probe", "shifty", "conformance"] {
+        for name in ["hello", "jq", "probe", "shifty", "conformance", "errand", "github"] {
             fs::copy(component(name), folder.path(&format!("{name}.wasm"))).unwrap();
         }
         folder.write("manifest.capnp", manifest(body));

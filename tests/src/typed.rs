@@ -140,7 +140,8 @@ impl Loaded<'_> {
         let permit = decide(plan, &caller, &Target { route, kind: Kind::Tool, subject: &subject }).unwrap();
         let (name, arguments) = (function.to_owned(), arguments.to_owned());
         let task = Task::Call(Call { name, arguments, answers: Vec::new(), state: None, askable: Askable::empty() });
-        let work = Work { task, limits: bundle.limits, hearing: Hearing::default(), pace: &Pace::default() };
+        let work =
+            Work { task, limits: bundle.limits, hearing: Hearing::default(), errand: None, pace: &Pace::default() };
         let end = runtime.block_on(machine.call(&self.image, &permit, work, ()));
         match end.result? {
             Outcome::Tool(result) => Ok(result),

@@ -51,6 +51,7 @@ pub mod bindings {
 mod call;
 mod offer;
 mod outcome;
+pub mod vault;
 
 pub use bindings::certosa::tools::changes::Lists;
 pub use bindings::certosa::tools::log::Level;

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -90,12 +90,19 @@ impl WasiHttpHooks for Door {
         let (errand, chosen, ended) = (self.errand.clone(), self.chosen.clone(), self.call.subscribe());
         Box::new(async move {
             let errand = errand.ok_or(Error::HttpRequestDenied)?;
+            let (parts, body) = request.into_parts();
+            let body = Lasting(Arc::new(Mutex::new(body)));
+            let (unread, over) = (body.clone(), ended.clone());
             let tell = |why: Refused| {
                 errand.refused(&why);
+                tokio::spawn(unread.drain(over));
                 in_words_of_wasi(why.guest())
             };
             let policy = options.and_then(|options| errand.policy_within(options));
-            let request = parse(request).map_err(|why| tell(why.into()))?;
+            let request = match parse(parts, body) {
+                Ok(request) => request,
+                Err(why) => return Err(tell(why.into())),
+            };
             let Answered { scrubbed, place } = errand.exchange(request, policy, chosen, ended).await.map_err(tell)?;
             let held = |body| Held { body, place: Some(place), errand: Arc::clone(&errand) };
             let response = scrubbed.into_response().map(|body| held(body).boxed_unsync());
@@ -104,9 +111,42 @@ impl WasiHttpHooks for Door {
     }
 }
 
+/// The body of a request, which outlives a refusal: libraries write all of it before they look at the answer, and would
+/// see a broken stream where they should see why.
+#[derive(Clone)]
+struct Lasting(Arc<Mutex<WasiBody>>);
+
+impl Lasting {
+    /// Takes what the guest still writes, until its call is over.
+    async fn drain(mut self, mut ended: watch::Receiver<()>) {
+        let read = async { while let Some(Ok(_)) = self.frame().await {} };
+        tokio::select! {
+            () = read => {}
+            _ = ended.changed() => {}
+        }
+    }
+}
+
+impl Body for Lasting {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let mut body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Pin::new(&mut *body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+    }
+}
+
 /// Reads what wasmtime made of the guest's request. Our own parser is stricter than its.
-fn parse(request: http::Request<WasiBody>) -> Result<Request, EgressError> {
-    let (parts, body) = request.into_parts();
+fn parse(parts: http::request::Parts, body: Lasting) -> Result<Request, EgressError> {
     let head = Head {
         method: parts.method.as_str(),
         scheme: parts.uri.scheme_str(),

@@ -33,7 +33,7 @@ impl Inside {
         let state = StateFolder::open(&folder.path(".certosa")).unwrap();
         let (task, describe_task) = ("internal-compile-component", "internal-describe-component");
         let compilers = Compilers { program: program(), task, describe_task };
-        let house = House::open(&manifest, plan, &state, &compilers, &mut |_| {}).await.unwrap();
+        let house = House::open(&manifest, plan, &state, &compilers, None, &mut |_| {}).await.unwrap();
         Self { house: Arc::new(house), _folder: folder }
     }
 
