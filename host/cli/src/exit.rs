@@ -44,9 +44,24 @@ pub fn report(error: &anyhow::Error, format: Output) -> Exit {
     }
 }
 
+/// What somebody asked for is not there, or does not go together.
+#[derive(Debug)]
+pub struct Refused(pub String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
 /// Most errors that are not about the manifest are about this machine.
 fn code(error: &anyhow::Error) -> Exit {
     let refused = |cause: &(dyn std::error::Error + 'static)| {
+        if cause.is::<Refused>() {
+            return true;
+        }
         let cause = cause.downcast_ref();
         matches!(
             cause,

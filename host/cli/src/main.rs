@@ -57,3 +57,15 @@ fn keep_memory_private() {
     let _refused = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     let _refused = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
+
+    #[test]
+    fn memory_is_private() {
+        super::keep_memory_private();
+        assert_eq!(getrlimit(Resource::Core).maximum, Some(0));
+        assert_eq!(dumpable_behavior().ok(), Some(DumpableBehavior::NotDumpable));
+    }
+}

@@ -13,6 +13,7 @@ use certosa_syscall::{Egress, Granted, Grants};
 use certosa_vault::{Vault, VersionState};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::house::House;
@@ -52,6 +53,7 @@ impl Outbound {
                 limits: egress.limits,
             }),
             exchanges: Arc::new(Semaphore::new(egress.exchanges_max as usize)),
+            runtime: Handle::current(),
         });
         let names = |granted: &&Arc<Granted>| is_for(&granted.rule.allowed_subs, &plan.name);
         let mut credentials: Vec<_> = self.credentials.values().filter(names).map(Arc::clone).collect();

@@ -252,7 +252,7 @@ impl Image {
             self.run(store, &instance, task).await
         };
         let end = sized(cell::run(&mut store, work).await, limits);
-        let is_good = matches!(&end.result, Ok(_) | Err(CellError::Refused(_)));
+        let is_good = matches!(&end.result, Ok(_) | Err(CellError::Refused(_))) && !store.data().left_open;
         (end, made.filter(|_| is_good).map(|instance| Warm { store, instance }))
     }
 

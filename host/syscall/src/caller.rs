@@ -27,6 +27,8 @@ pub struct Cell {
     errand: Option<Arc<Errand>>,
     /// Made when the guest first goes there.
     outside: Option<Box<Outside>>,
+    /// The last call left a request or a response behind, so the cell must not outlive it.
+    pub left_open: bool,
 }
 
 struct Wasi {
@@ -55,6 +57,7 @@ impl Cell {
             wasi: None,
             errand,
             outside: None,
+            left_open: false,
         }
     }
 
@@ -72,7 +75,7 @@ impl Cell {
     pub fn end(&mut self) -> Vec<Change> {
         self.hearing = Hearing::default();
         self.errand = None;
-        self.outside = None;
+        self.left_open = self.outside.take().is_some_and(|outside| outside.is_open());
         std::mem::take(&mut self.changes)
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use certosa_egress::{Client, Credential, Policy, Request, Revoked, Scrubbed, Secret, SecretUnavailable};
 use certosa_model::{Allowance, CredentialName, CredentialRule, Destination, Purpose, Reach, Subject};
 use certosa_vault::{Opened, Ticket, UseError, User, Vault};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use wasmtime_wasi_http::RequestOptions;
 
@@ -28,6 +29,8 @@ pub struct Egress {
     pub policy: Arc<Policy>,
     /// One for each exchange of the bundle.
     pub exchanges: Arc<Semaphore>,
+    /// Where exchanges run: cells that take long are on threads without a network.
+    pub runtime: Handle,
 }
 
 /// A credential as the manifest lets it be used. Bundles share it, because its uses are counted.
@@ -108,6 +111,11 @@ impl Errand {
         shorter(&mut limits.first_byte_ms_max, wanted.first_byte_timeout);
         shorter(&mut limits.between_bytes_ms_max, wanted.between_bytes_timeout);
         Some(Arc::new(policy))
+    }
+
+    /// Where exchanges run; `None`: the bundle may reach nothing.
+    pub(crate) fn runtime(&self) -> Option<Handle> {
+        self.grants.egress.as_ref().map(|egress| egress.runtime.clone())
     }
 
     /// What was used and tried so far.

@@ -12,6 +12,7 @@ use certosa_model::CredentialName;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::task::JoinSet;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
@@ -60,6 +61,11 @@ impl Outside {
         Self { door: Door { errand, chosen: None, call: watch::Sender::new(()) }, context }
     }
 
+    /// Whether a request or a response of the call is still held by anybody.
+    pub(crate) fn is_open(&self) -> bool {
+        self.door.call.receiver_count() > 0
+    }
+
     pub(crate) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
         WasiHttpCtxView { hooks: &mut self.door, table, ctx: &mut self.context }
     }
@@ -88,7 +94,10 @@ impl WasiHttpHooks for Door {
         _fut: More,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let (errand, chosen, ended) = (self.errand.clone(), self.chosen.clone(), self.call.subscribe());
-        Box::new(async move {
+        let Some(runtime) = errand.as_ref().and_then(|errand| errand.runtime()) else {
+            return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
+        };
+        let exchange = async move {
             let errand = errand.ok_or(Error::HttpRequestDenied)?;
             let (parts, body) = request.into_parts();
             let body = Lasting(Arc::new(Mutex::new(body)));
@@ -107,7 +116,13 @@ impl WasiHttpHooks for Door {
             let held = |body| Held { body, place: Some(place), errand: Arc::clone(&errand) };
             let response = scrubbed.into_response().map(|body| held(body).boxed_unsync());
             Ok((response, Box::new(std::future::ready(Ok(()))) as More))
-        })
+        };
+        // Dropping the set ends the exchange.
+        let mut exchanges = JoinSet::new();
+        exchanges.spawn_on(exchange, &runtime);
+        Box::new(
+            async move { exchanges.join_next().await.and_then(Result::ok).unwrap_or(Err(Error::InternalError(None))) },
+        )
     }
 }
 

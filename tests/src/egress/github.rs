@@ -135,11 +135,6 @@ impl FakeGitHub {
         self.state.issues.lock().unwrap().clone()
     }
 
-    /// Opens an issue in `owner/repo` as if somebody else had, and returns its number.
-    pub fn add_issue(&self, repository: &str, title: &str, body: &str, comments: &[&str]) -> u64 {
-        self.state.add(repository, title, Some(body), Vec::new(), comments)
-    }
-
     /// How many connections there have been.
     pub fn connections(&self) -> usize {
         self.state.connections.load(Ordering::SeqCst)
@@ -240,8 +235,19 @@ async fn route(state: &State, seen: &Seen) -> Reply {
     let query = Query::parse(query);
     match parts.as_slice() {
         ["repos", owner, repo, "issues", rest @ ..] => rest::answer(state, seen, &query, (owner, repo), rest),
+        ["v1", "secret", "data", "certosa"] => bao(state, seen),
         _ => echo::answer(seen, &query, &parts).await,
     }
+}
+
+/// A secret in OpenBao's key-value store, version 2: the token of this server as the KEK of a vault.
+fn bao(state: &State, seen: &Seen) -> Reply {
+    if seen.header("x-vault-token") != Some("s.root") {
+        return body::text(403, r#"{"errors":["permission denied"]}"#);
+    }
+    let metadata = serde_json::json!({"version": 1, "destroyed": false});
+    let data = serde_json::json!({"data": {"kek": state.token}, "metadata": metadata});
+    body::text(200, serde_json::json!({"request_id": "1", "data": data}).to_string())
 }
 
 /// The parameters of a query, decoded.

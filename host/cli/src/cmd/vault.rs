@@ -9,7 +9,7 @@ use certosa_vault::{KekSource, Listed, Secret, Vault, VaultError, VersionState};
 use clap::Subcommand;
 
 use crate::args::{HouseArgs, Output};
-use crate::exit::Exit;
+use crate::exit::{Exit, Refused};
 use crate::keys::{self, IfAbsent, Person};
 use crate::{opening, output, words};
 
@@ -118,7 +118,8 @@ pub fn run(args: &VaultArgs, format: Output) -> anyhow::Result<Exit> {
             if matches!(args.action, Action::List | Action::Check) {
                 return Ok(changing.check(None, &[]));
             }
-            anyhow::bail!("there is no vault in the state folder yet: `certosa vault set NAME` makes it");
+            let why = "there is no vault in the state folder yet: `certosa vault set NAME` makes it";
+            return Err(Refused(why.to_owned()).into());
         };
         changing.act(&args.action, &vault).await
     })
@@ -186,11 +187,11 @@ impl Changing<'_> {
             let names: Vec<_> = self.plan.credentials.iter().map(|plan| plan.name.as_str()).collect();
             if names.is_empty() { "none".to_owned() } else { names.join(", ") }
         };
-        let declared = declared.with_context(|| {
-            format!(
-                "the manifest declares no credential {name}, so there is no rule to seal it with; it declares {}",
-                names()
-            )
+        let declared = declared.ok_or_else(|| {
+            let names = names();
+            Refused(format!(
+                "the manifest declares no credential {name}, and so no rule to seal it with; it has {names}"
+            ))
         })?;
         Ok(declared.rule.clone())
     }
@@ -247,16 +248,18 @@ impl Changing<'_> {
 
 fn known(vault: &Vault, name: &CredentialName) -> anyhow::Result<Listed> {
     let known = vault.list().into_iter().find(|listed| listed.name == *name);
-    known.with_context(|| format!("the vault has no value for {name}: certosa vault set {name}"))
+    let absent = || Refused(format!("the vault has no value for {name}: certosa vault set {name}"));
+    Ok(known.ok_or_else(absent)?)
 }
 
 /// The value from the terminal, from standard input, or made up.
 fn value(name: &CredentialName, rule: &CredentialRule, generate: bool) -> anyhow::Result<Secret> {
     if generate {
-        anyhow::ensure!(
-            !matches!(rule.purpose, Purpose::Send { .. }),
-            "--generate is for credentials that sign or authenticate: what is sent, the other side has to know"
-        );
+        if matches!(rule.purpose, Purpose::Send { .. }) {
+            let why =
+                "--generate is for credentials that sign or authenticate: what is sent, the other side has to know";
+            return Err(Refused(why.to_owned()).into());
+        }
         return Ok(Secret::random()?);
     }
     if io::stdin().is_terminal() {

@@ -147,7 +147,7 @@ async fn a_credential_has_a_reach_of_its_own() {
         reach.paths = vec![PathPattern::new("/mine/**").unwrap()];
         let name = CredentialName::new("narrow").unwrap();
         let secret = Box::new(Value(PLAIN.as_bytes().to_vec()));
-        Arc::new(Credential { name, reach, injection: Injection::Bearer, secret })
+        Arc::new(Credential { name, reach: Arc::new(reach), injection: Injection::Bearer, secret })
     };
     let error = world.send(get(&server).path("/other").with(narrow())).await.unwrap_err();
     assert_eq!(error.code(), "paths");

@@ -1,0 +1,86 @@
+//! The bounds of `egress`: each holds, and what is just below it passes.
+
+use serde_json::json;
+
+use super::github::FakeGitHub;
+use super::{Said, TOKEN, errand, fetch, log, until};
+use crate::support::House;
+
+fn house(egress: &str) -> (FakeGitHub, House) {
+    let server = FakeGitHub::start(TOKEN);
+    let mut said = Said::new(&server);
+    said.egress = egress.to_owned();
+    let house = said.house(&server, &["github"]);
+    (server, house)
+}
+
+#[test]
+fn bodies_end_where_the_manifest_says() {
+    let (server, house) = house("requestKibMax = 256, responseKibMax = 256");
+    let below = errand(
+        &house,
+        &server,
+        "upload",
+        "/status/200",
+        json!({"method": "POST", "chunks": 25, "chunk_bytes": 10_000}),
+    );
+    assert_eq!(below["status"], 200, "{below}");
+    let above = errand(
+        &house,
+        &server,
+        "upload",
+        "/status/200",
+        json!({"method": "POST", "chunks": 30, "chunk_bytes": 10_000}),
+    );
+    assert!(above["error"].as_str().unwrap().contains("HttpRequestBodySize"), "{above}");
+    assert!(log(&house).contains("rule=\"requestBytesMax\""), "{}", log(&house));
+
+    let below = errand(&house, &server, "download", "/big?bytes=250000", json!({}));
+    assert_eq!((&below["bytes"], &below["error"]), (&json!(250_000), &json!(null)), "{below}");
+    for path in ["/big?bytes=270000", "/endless", "/bomb"] {
+        let above = errand(&house, &server, "download", path, json!({}));
+        let error = above["error"].as_str().unwrap();
+        assert!(error.contains("body size exceeds limit") || error.contains("HttpResponseBodySize"), "{path}: {above}");
+        assert!(above["bytes"].as_u64().unwrap() <= 262_144, "{path}: {above}");
+    }
+    until("no connection is left open", || server.open() == 0);
+}
+
+#[test]
+fn waiting_ends_where_the_manifest_says() {
+    let (server, house) = house("firstByteMsMax = 800, betweenBytesMsMax = 800");
+    assert_eq!(fetch(&house, &server, "/slow?ms=200", json!({}))["status"], 200);
+    assert_eq!(fetch(&house, &server, "/hang", json!({}))["error"], "ErrorCode::HttpResponseTimeout");
+    assert_eq!(fetch(&house, &server, "/pause?ms=200", json!({}))["error"], json!(null));
+    let paused = fetch(&house, &server, "/pause?ms=5000", json!({}));
+    assert!(paused["error"].as_str().unwrap().contains("connection read timeout"), "{paused}");
+    for field in ["firstByteMsMax", "betweenBytesMsMax"] {
+        assert!(log(&house).contains(&format!("rule=\"{field}\"")), "{}", log(&house));
+    }
+}
+
+#[test]
+fn a_bundle_has_so_many_exchanges_at_the_same_time() {
+    let (server, house) = house("exchangesMax = 4");
+    std::thread::scope(|scope| {
+        let hoarding = scope.spawn(|| errand(&house, &server, "hoard", "/hang", json!({"count": 20, "ms": 1500})));
+        until("as many as may be are on their way", || server.open() == 4);
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        assert_eq!(server.open(), 4);
+        assert_eq!(hoarding.join().unwrap()["begun"], 20);
+    });
+    until("they are gone with their call", || server.open() == 0);
+    assert_eq!(fetch(&house, &server, "/status/200", json!({}))["status"], 200);
+}
+
+#[test]
+fn refusals_do_not_flood_the_log() {
+    let (server, house) = house("");
+    for _ in 0..40 {
+        fetch(&house, &server, "/status/200", json!({"authority": "elsewhere.example"}));
+    }
+    let told = log(&house).lines().filter(|line| line.contains("rule=\"hosts\"")).count();
+    assert!((10..=30).contains(&told), "{told}");
+    let refused: u64 = house.records(40).iter().filter_map(|record| record["refused"].as_u64()).sum();
+    assert_eq!(refused, 40, "the records have them all");
+}
