@@ -142,7 +142,7 @@ fn each_source_gives_the_kek() {
     assert_eq!(run(&variable, &["set", "key"], &[("A_KEK", &kek)]).code, 0);
     assert!(run(&variable, &["check"], &[("A_KEK", &"50".repeat(32))]).stderr.contains("this is another KEK"));
 
-    let helper = with("exec:///bin/echo?arg=-n&arg=4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f");
+    let helper = with(&format!("exec:///bin/echo?arg=-n&arg={kek}"));
     assert_eq!(run(&helper, &["set", "key"], &[]).code, 0);
     let silent = with("exec:///bin/true");
     assert!(run(&silent, &["set", "key"], &[]).stderr.contains("/bin/true"));
@@ -226,6 +226,7 @@ fn a_restored_database_waits_for_the_operator() {
         let _absent = fs::remove_file(folder.path(&format!(".certosa/{file}")));
     }
     fs::copy(&kept, &database).unwrap();
+    fs::set_permissions(&database, fs::Permissions::from_mode(0o600)).unwrap();
     let sealed = vault(&folder, &["check"], "");
     assert!(sealed.code == 6 && sealed.stderr.contains("the vault stays sealed"), "{sealed:?}");
     let accepted = vault(&folder, &["accept-restore"], "");
