@@ -184,7 +184,10 @@ fn inspect_tells_what_a_component_is() {
     folder.write("http.wasm", wat("(component (import \"wasi:http/outgoing-handler@0.2.0\" (instance)))"));
     let ran = folder.run(&["inspect", "http.wasm"]);
     assert_eq!(ran.code, 3);
-    assert!(ran.stdout.contains("not granted"), "{ran:?}");
+    assert!(ran.stdout.contains("needs `egress` in the manifest"), "{ran:?}");
+    folder.write("files.wasm", wat("(component (import \"wasi:nn/graph@0.2.0\" (instance)))"));
+    let ran = folder.run(&["inspect", "files.wasm"]);
+    assert!(ran.code == 3 && ran.stdout.contains("cannot be granted"), "{ran:?}");
     assert_eq!(folder.run(&["inspect", "manifest.capnp"]).code, 3);
     assert_eq!(folder.run(&["inspect", "missing.wasm"]).code, 6);
 }

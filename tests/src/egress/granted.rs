@@ -103,8 +103,8 @@ fn signatures_and_codes_are_made_with_keys_that_stay() {
     use ed25519_dalek::{Signature, VerifyingKey};
     let server = FakeGitHub::start(TOKEN);
     let mut said = Said::new(&server);
-    said.credentials = "(name = \"seal\", allowedSubs = [\"bundle/errand/sign\"], sign = \"letters 1\"),\
-                        (name = \"code\", allowedSubs = [\"bundle/errand/mac\"], mac = \"letters 1\"),"
+    said.credentials = "(name = \"seal\", allowedSubs = [\"bundle/errand/**\"], sign = \"letters 1\"),\
+                        (name = \"code\", allowedSubs = [\"bundle/errand/**\"], mac = \"letters 1\"),"
         .to_owned();
     let folder = said.folder(&server);
     let made = vault(&folder, &["set", "seal", "--generate", "-o", "json"], "");
@@ -125,7 +125,7 @@ fn signatures_and_codes_are_made_with_keys_that_stay() {
     let python = std::process::Command::new("python3").args(["-c", script, TOKEN, &hex::encode(&message)]).output();
     assert_eq!(code["hex"].as_str().unwrap(), String::from_utf8(python.unwrap().stdout).unwrap().trim());
 
-    // Each for its own tool and its own purpose.
+    // Each for its own purpose.
     for (tool, name) in [("sign", "code"), ("mac", "seal"), ("sign", "absent"), ("mac", "absent")] {
         let refused = told(&house.call(&format!("errand_{tool}"), json!({"name": name, "message": "Dear Ana"})));
         assert_eq!(refused["ok"], false, "{tool} {name}: {refused}");

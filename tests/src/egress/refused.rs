@@ -273,6 +273,6 @@ fn a_refused_call_tells_a_library_that_it_was_refused() {
     let answer = house.call("github_create_issue", issue);
     assert_eq!(answer["isError"], true);
     let text = answer["content"][0]["text"].as_str().unwrap();
-    assert!(text.contains("may not reach localhost"), "{text}");
+    assert!(text.contains("with this request; the operator's log says"), "{text}");
     assert!(log(&house).contains("methods = [\"POST\"] in `egress.to` of the bundle"), "{}", log(&house));
 }
