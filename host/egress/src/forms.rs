@@ -17,6 +17,9 @@ pub(crate) const CODED_BYTES_MIN: usize = 8;
 /// Shorter ones are not searched for at all; what they were sent as still is, if that is longer.
 pub(crate) const SEARCHED_BYTES_MIN: usize = 4;
 
+/// What is looked at of a secret to know how its forms begin. Cut between characters there are at least five.
+const OUTLINE_BYTES: usize = 8;
+
 /// The bytes that all forms of a secret need for each byte of it, at most; and of one in which nothing has to be
 /// escaped.
 const GROWTH_MAX: usize = 84;
@@ -28,21 +31,44 @@ impl Forms {
         let bytes = Zeroizing::new(Vec::with_capacity(secrets.iter().map(|secret| room(secret)).sum()));
         let mut forms = Self { bytes, places: Vec::with_capacity(32) };
         for secret in secrets {
-            forms.add(secret);
+            forms.add(secret, is_plain(secret), str::from_utf8(secret).is_ok());
         }
         forms.places.sort_unstable_by_key(|place| std::cmp::Reverse(place.len()));
         forms
+    }
+
+    /// The same of how the secrets begin: each form begins like one of these, for at least [`SEARCHED_BYTES_MIN`] bytes.
+    /// They are few bytes, and all that it takes to see that a text has no form in it.
+    pub(crate) fn beginnings(secrets: &[&[u8]]) -> Self {
+        let room = secrets.len() * OUTLINE_BYTES * GROWTH_MAX;
+        let mut forms = Self { bytes: Zeroizing::new(Vec::with_capacity(room)), places: Vec::with_capacity(32) };
+        for secret in secrets {
+            let text = str::from_utf8(secret);
+            let end = if secret.len() < OUTLINE_BYTES {
+                secret.len()
+            } else {
+                text.map_or(OUTLINE_BYTES, |text| text.floor_char_boundary(OUTLINE_BYTES))
+            };
+            forms.add(secret.get(..end).unwrap_or_default(), is_plain(secret), text.is_ok());
+        }
+        forms
+    }
+
+    /// How long a form of these secrets is at most: `\uXXXX` or `&quot;` for every byte.
+    pub(crate) fn longest_of(secrets: &[&[u8]]) -> usize {
+        let longest = |secret: &&[u8]| match secret.len() {
+            0..SEARCHED_BYTES_MIN => 0,
+            short @ SEARCHED_BYTES_MIN..CODED_BYTES_MIN => short,
+            long => long * 6,
+        };
+        secrets.iter().map(longest).max().unwrap_or(0)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.places.iter().filter_map(|place| self.bytes.get(place.clone()))
     }
 
-    pub(crate) fn longest(&self) -> usize {
-        self.places.first().map_or(0, Range::len)
-    }
-
-    fn add(&mut self, secret: &[u8]) {
+    fn add(&mut self, secret: &[u8], is_plain: bool, is_text: bool) {
         self.push(|out| out.extend_from_slice(secret));
         if secret.len() < CODED_BYTES_MIN {
             return;
@@ -54,7 +80,6 @@ impl Forms {
                 self.push(|out| _ = base64(out, before, secret, *b"-_"));
             }
         }
-        let is_plain = is_plain(secret);
         for case in [Case::Lower, Case::Upper] {
             self.each(secret, |out, byte| out.extend_from_slice(&case.hex(byte)));
             self.each(secret, |out, byte| percent(out, byte, case));
@@ -65,7 +90,7 @@ impl Forms {
                 );
             }
         }
-        if let Ok(text) = str::from_utf8(secret) {
+        if let Some(text) = str::from_utf8(secret).ok().filter(|_| is_text) {
             for case in [Case::Lower, Case::Upper] {
                 self.units(text, |out, unit| {
                     let [[a, b], [c, d]] = unit.to_be_bytes().map(|byte| case.hex(byte));
@@ -251,6 +276,28 @@ mod tests {
     fn a_plain_secret_has_few_forms() {
         let count = Forms::of(&[&b"ghp_0123456789abcdefABCDEF"[..]]).iter().count();
         assert!(count <= 16, "{count}");
+    }
+
+    #[test]
+    fn every_form_begins_like_a_beginning() {
+        let secrets: [&[u8]; 8] = [
+            b"ghp_0123456789abcdef",
+            b"p/w\"rd+&<'~ x",
+            b"abcd",
+            b"abcdefg",
+            b"abcdefgh",
+            "gr\u{fc}\u{df}e \u{1f511}\u{1f511} aus \u{bd}".as_bytes(),
+            "\u{1f511}\u{1f511}\u{1f511}".as_bytes(),
+            b"\xff\xfe+/\x00\x01~~~~~~~~",
+        ];
+        for secret in secrets {
+            let (forms, outline) = (Forms::of(&[secret]), Forms::beginnings(&[secret]));
+            for form in forms.iter() {
+                let begins = |other: &[u8]| form.starts_with(&other[..SEARCHED_BYTES_MIN]);
+                assert!(outline.iter().any(begins), "{secret:?}: {form:?}");
+                assert!(form.len() <= Forms::longest_of(&[secret]), "{secret:?}: {form:?}");
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use aho_corasick::packed::{self, MatchKind, Searcher};
 use bytes::Bytes;
@@ -17,7 +18,11 @@ pub(crate) const REDACTED: &str = "[redacted]";
 
 /// Finds secrets, and takes them out of one body.
 pub(crate) struct Scrubber {
-    forms: Forms,
+    secrets: Vec<Zeroizing<Vec<u8>>>,
+    /// Written down when something begins like one of them, which most bodies never do.
+    forms: OnceLock<Forms>,
+    /// No form is longer.
+    longest: usize,
     beginnings: Beginnings,
     /// The end of what came so far, as long as it may be the beginning of a form.
     held: Zeroizing<Vec<u8>>,
@@ -27,6 +32,10 @@ pub(crate) struct Scrubber {
 
 /// Finds where a form may begin. It gets no more of a secret than it needs: its memory is not overwritten.
 struct Beginnings {
+    /// How the forms begin.
+    outline: Forms,
+    /// Whether a byte is among the first of any form.
+    any: Box<[bool; 256]>,
     /// For each of the first bytes of a form and each value, the forms (one bit for each eighth of them) that have it.
     masks: Box<[[u8; 256]; SEARCHED_BYTES_MIN]>,
     /// The same, for many bytes at a time.
@@ -46,9 +55,19 @@ const SLOW_BYTES: usize = 16 << 10;
 impl Scrubber {
     /// `None` if there is nothing that could be searched for.
     pub(crate) fn new(secrets: &[&[u8]]) -> Option<Self> {
-        let forms = Forms::of(secrets);
-        let beginnings = Beginnings::of(&forms);
-        (forms.longest() > 0).then(|| Self { forms, beginnings, held: Zeroizing::default(), gone: 0 })
+        let longest = Forms::longest_of(secrets);
+        (longest > 0).then(|| Self {
+            secrets: secrets.iter().map(|secret| Zeroizing::new(secret.to_vec())).collect(),
+            forms: OnceLock::new(),
+            longest,
+            beginnings: Beginnings::of(Forms::beginnings(secrets)),
+            held: Zeroizing::default(),
+            gone: 0,
+        })
+    }
+
+    fn forms(&self) -> &Forms {
+        self.forms.get_or_init(|| Forms::of(&self.secrets.iter().map(|secret| secret.as_slice()).collect::<Vec<_>>()))
     }
 
     /// Takes the next chunk, and puts what can go on behind `out`.
@@ -67,7 +86,10 @@ impl Scrubber {
     pub(crate) fn headers(&self, headers: &mut HeaderMap) {
         let is_named = |name: &&HeaderName| {
             let name = name.as_str().as_bytes();
-            self.forms.iter().any(|form| name.windows(form.len()).any(|part| part.eq_ignore_ascii_case(form)))
+            // No form is shorter than its secret.
+            let is_long = self.secrets.iter().any(|secret| secret.len() <= name.len());
+            is_long
+                && self.forms().iter().any(|form| name.windows(form.len()).any(|part| part.eq_ignore_ascii_case(form)))
         };
         let named: Vec<HeaderName> = headers.keys().filter(is_named).cloned().collect();
         for name in named {
@@ -96,9 +118,9 @@ impl Scrubber {
 
     /// What was held and `chunk` are one text here; places in it count from the beginning of what was held.
     fn step(&mut self, chunk: &Bytes, is_last: bool, out: &mut VecDeque<Bytes>) {
-        self.beginnings.quicken(&self.forms, chunk.len());
+        self.beginnings.quicken(chunk.len());
         let held = self.held.len();
-        let reach = self.forms.longest().saturating_sub(1);
+        let reach = self.longest.saturating_sub(1);
         let mut places = Vec::new();
         if self.gone > 0 {
             places.push(0..self.gone);
@@ -186,7 +208,7 @@ impl Scrubber {
         loop {
             from = self.beginnings.next(text, from)?;
             let rest = text.get(from..)?;
-            if let Some(form) = self.forms.iter().find(|form| rest.starts_with(form)) {
+            if let Some(form) = self.forms().iter().find(|form| rest.starts_with(form)) {
                 return Some(from..from + form.len());
             }
             from += 1;
@@ -196,35 +218,41 @@ impl Scrubber {
     /// Where in the end of `text` the beginning of a form stands that may go on in what comes next.
     fn open_from(&self, text: &[u8], reach: usize) -> usize {
         let from = text.len().saturating_sub(reach);
-        let tail = text.get(from..).unwrap_or_default();
-        let opens = |at: &usize| {
-            let rest = tail.get(*at..).unwrap_or_default();
-            self.beginnings.may_be(rest) && self.forms.iter().any(|form| form.starts_with(rest))
-        };
-        (0..tail.len()).find(opens).map_or(text.len(), |at| from + at)
+        let mut at = from;
+        while let Some(found) = self.beginnings.next_open(text, at) {
+            let rest = text.get(found..).unwrap_or_default();
+            if self.forms().iter().any(|form| form.starts_with(rest)) {
+                return found;
+            }
+            at = found + 1;
+        }
+        text.len()
     }
 }
 
 impl Beginnings {
-    fn of(forms: &Forms) -> Self {
-        let mut masks = Box::new([[0; 256]; SEARCHED_BYTES_MIN]);
-        for (index, form) in forms.iter().enumerate() {
+    fn of(outline: Forms) -> Self {
+        let (mut masks, mut any) = (Box::new([[0; 256]; SEARCHED_BYTES_MIN]), Box::new([false; 256]));
+        for (index, form) in outline.iter().enumerate() {
             for (mask, byte) in masks.iter_mut().zip(form) {
-                if let Some(bits) = mask.get_mut(usize::from(*byte)) {
+                let byte = usize::from(*byte);
+                if let (Some(bits), Some(any)) = (mask.get_mut(byte), any.get_mut(byte)) {
                     *bits |= 1 << (index % 8);
+                    *any = true;
                 }
             }
         }
-        Self { masks, fast: Fast::Later(SLOW_BYTES) }
+        Self { outline, any, masks, fast: Fast::Later(SLOW_BYTES) }
     }
 
-    fn quicken(&mut self, forms: &Forms, bytes: usize) {
+    fn quicken(&mut self, bytes: usize) {
         let Fast::Later(left) = &mut self.fast else { return };
         *left = left.saturating_sub(bytes);
         if *left > 0 {
             return;
         }
-        let mut beginnings: Vec<&[u8]> = forms.iter().filter_map(|form| form.get(..SEARCHED_BYTES_MIN)).collect();
+        let outline = self.outline.iter();
+        let mut beginnings: Vec<&[u8]> = outline.filter_map(|form| form.get(..SEARCHED_BYTES_MIN)).collect();
         beginnings.sort_unstable();
         beginnings.dedup();
         let kind = MatchKind::LeftmostFirst;
@@ -233,24 +261,44 @@ impl Beginnings {
     }
 
     fn next(&self, text: &[u8], from: usize) -> Option<usize> {
-        let rest = text.get(from..).filter(|rest| rest.len() >= SEARCHED_BYTES_MIN)?;
         if let Fast::Now(searcher) = &self.fast {
             return searcher.find_in(text, (from..text.len()).into()).map(|found| found.start());
         }
-        let [first, second, third, fourth] = &*self.masks;
-        let bits = |mask: &[u8; 256], byte: u8| mask.get(usize::from(byte)).copied().unwrap_or(0);
-        let may_begin = |part: &[u8; 4]| {
-            let [a, b, c, d] = *part;
-            let open = bits(first, a) & bits(second, b);
-            open != 0 && open & bits(third, c) & bits(fourth, d) != 0
-        };
-        rest.array_windows().position(may_begin).map(|at| from + at)
+        // Four bytes in a row have exactly one that is looked at here, and most bytes are in no beginning at all.
+        let mut last = from + SEARCHED_BYTES_MIN - 1;
+        while let Some(byte) = text.get(last) {
+            if self.any.get(usize::from(*byte)).is_some_and(|any| *any) {
+                let first = last + 1 - SEARCHED_BYTES_MIN;
+                if let Some(at) = (first..=last).find(|at| self.begins(text, *at)) {
+                    return Some(at);
+                }
+            }
+            last += SEARCHED_BYTES_MIN;
+        }
+        // The windows behind the last one that was looked at are not whole.
+        None
     }
 
-    /// Whether this, of which there is at least a byte, may be the beginning of a form, or the whole of one.
-    fn may_be(&self, rest: &[u8]) -> bool {
-        let of = |(mask, byte): (&[u8; 256], &u8)| mask.get(usize::from(*byte)).copied().unwrap_or(0);
-        self.masks.iter().zip(rest).take(2).map(of).fold(u8::MAX, |open, bits| open & bits) != 0
+    /// Whether a form may begin here, of which at least the first bytes are there.
+    fn begins(&self, text: &[u8], at: usize) -> bool {
+        text.len() - at >= SEARCHED_BYTES_MIN && self.is_open(text, at)
+    }
+
+    /// The next place from `from` on where a form may begin that goes on behind the end.
+    fn next_open(&self, text: &[u8], from: usize) -> Option<usize> {
+        (from..text.len()).find(|at| self.is_open(text, *at))
+    }
+
+    /// Whether what is there may be the beginning of a form, or the whole of one.
+    fn is_open(&self, text: &[u8], at: usize) -> bool {
+        let mut open = u8::MAX;
+        for (mask, byte) in self.masks.iter().zip(text.get(at..).unwrap_or_default()) {
+            open &= mask.get(usize::from(*byte)).copied().unwrap_or(0);
+            if open == 0 {
+                return false;
+            }
+        }
+        true
     }
 }
 
@@ -302,7 +350,7 @@ mod tests {
         let mut out = VecDeque::new();
         for chunk in chunks {
             scrubber.push(Bytes::copy_from_slice(chunk), &mut out);
-            assert!(scrubber.held.len() < scrubber.forms.longest(), "what is held is bounded");
+            assert!(scrubber.held.len() < scrubber.longest, "what is held is bounded");
         }
         scrubber.finish(&mut out);
         out.into_iter().flatten().collect()
@@ -319,7 +367,7 @@ mod tests {
                 1 => scrubber.beginnings.fast = Fast::Never,
                 _ => {}
             }
-            let forms: Vec<Vec<u8>> = scrubber.forms.iter().map(<[u8]>::to_vec).collect();
+            let forms: Vec<Vec<u8>> = scrubber.forms().iter().map(<[u8]>::to_vec).collect();
             let text = text(&mut numbers, &forms);
             let most = 1 + numbers.below(60);
             let (mut chunks, mut rest) = (Vec::new(), &text[..]);

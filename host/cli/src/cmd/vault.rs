@@ -292,12 +292,10 @@ fn public_key(vault: &Vault, name: &CredentialName) -> Option<(&'static str, ser
 fn tell(format: Output, what: &str, name: Option<&CredentialName>, more: &[(&str, serde_json::Value)]) {
     match format {
         Output::Json => {
-            let mut said = serde_json::json!({ "done": what });
-            if let Some(name) = name {
-                said["name"] = name.as_str().into();
-            }
-            more.iter().for_each(|(key, value)| said[*key] = value.clone());
-            output::say(&said.to_string());
+            let mut said = serde_json::Map::from_iter([("done".to_owned(), what.into())]);
+            said.extend(name.map(|name| ("name".to_owned(), name.as_str().into())));
+            said.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+            output::say(&serde_json::Value::Object(said).to_string());
         }
         Output::Text => {
             let name = name.map(|name| format!(" {name}")).unwrap_or_default();
