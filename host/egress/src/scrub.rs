@@ -34,8 +34,8 @@ pub(crate) struct Scrubber {
 struct Beginnings {
     /// How the forms begin.
     outline: Forms,
-    /// Whether a byte is among the first of any form.
-    any: Box<[bool; 256]>,
+    /// At which of its first bytes (one bit for each) some form has this one.
+    places: Box<[u8; 256]>,
     /// For each of the first bytes of a form and each value, the forms (one bit for each eighth of them) that have it.
     masks: Box<[[u8; 256]; SEARCHED_BYTES_MIN]>,
     /// The same, for many bytes at a time.
@@ -232,17 +232,17 @@ impl Scrubber {
 
 impl Beginnings {
     fn of(outline: Forms) -> Self {
-        let (mut masks, mut any) = (Box::new([[0; 256]; SEARCHED_BYTES_MIN]), Box::new([false; 256]));
+        let (mut masks, mut places) = (Box::new([[0; 256]; SEARCHED_BYTES_MIN]), Box::new([0; 256]));
         for (index, form) in outline.iter().enumerate() {
-            for (mask, byte) in masks.iter_mut().zip(form) {
+            for (place, (mask, byte)) in masks.iter_mut().zip(form).enumerate() {
                 let byte = usize::from(*byte);
-                if let (Some(bits), Some(any)) = (mask.get_mut(byte), any.get_mut(byte)) {
+                if let (Some(bits), Some(places)) = (mask.get_mut(byte), places.get_mut(byte)) {
                     *bits |= 1 << (index % 8);
-                    *any = true;
+                    *places |= 1 << place;
                 }
             }
         }
-        Self { outline, any, masks, fast: Fast::Later(SLOW_BYTES) }
+        Self { outline, places, masks, fast: Fast::Later(SLOW_BYTES) }
     }
 
     fn quicken(&mut self, bytes: usize) {
@@ -265,17 +265,18 @@ impl Beginnings {
             return searcher.find_in(text, (from..text.len()).into()).map(|found| found.start());
         }
         // Four bytes in a row have exactly one that is looked at here, and most bytes are in no beginning at all.
-        let mut last = from + SEARCHED_BYTES_MIN - 1;
-        while let Some(byte) = text.get(last) {
-            if self.any.get(usize::from(*byte)).is_some_and(|any| *any) {
-                let first = last + 1 - SEARCHED_BYTES_MIN;
-                if let Some(at) = (first..=last).find(|at| self.begins(text, *at)) {
-                    return Some(at);
-                }
+        let behind = from + SEARCHED_BYTES_MIN - 1;
+        for (index, byte) in text.get(behind..)?.iter().step_by(SEARCHED_BYTES_MIN).enumerate() {
+            let places = self.places.get(usize::from(*byte)).copied().unwrap_or(0);
+            if places == 0 {
+                continue;
             }
-            last += SEARCHED_BYTES_MIN;
+            let here = behind + index * SEARCHED_BYTES_MIN;
+            let begins = |place: &usize| places & 1 << place != 0 && self.begins(text, here - place);
+            if let Some(place) = (0..SEARCHED_BYTES_MIN).rev().find(begins) {
+                return Some(here - place);
+            }
         }
-        // The windows behind the last one that was looked at are not whole.
         None
     }
 
