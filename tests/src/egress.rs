@@ -46,7 +46,7 @@ impl Said {
 
     fn body(&self) -> String {
         let Self { to, egress, bundle, credentials, callers } = self;
-        let reach = format!("egress = (to = ({to}), addresses = [\"127.0.0.0/8\"], {egress})");
+        let reach = format!("egress = (to = ({to}), addresses = [\"127.0.0.0/8\", \"::1/128\"], {egress})");
         format!(
             "listen = \"127.0.0.1:0\",\n\
              bundles = [\n\

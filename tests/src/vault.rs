@@ -263,7 +263,7 @@ fn a_doctor_says_what_is_missing_and_what_would_help() {
     assert_eq!(ran.code, 3, "{ran:?}");
     for wanted in [
         "reaches    GET, POST, HEAD {https, http}://localhost:",
-        "also at 127.0.0.0/8, which are not global",
+        "also at 127.0.0.0/8, ::1/128, which are not global",
         "missing    github: it has no value: certosa vault set github",
     ] {
         assert!(ran.stdout.contains(wanted), "{wanted}: {}", ran.stdout);
