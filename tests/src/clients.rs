@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::egress::github::FakeGitHub;
+use crate::egress::{Said, TOKEN};
 use crate::support::{Folder, House, Ran, component, target};
 
 fn clients() -> PathBuf {
@@ -74,6 +76,16 @@ fn the_typescript_sdks_start_the_house_and_the_bridge() {
 fn the_inspector_and_the_clients_of_the_readme_use_the_demo_house() {
     with_packages(&mut script("inspector.mjs"));
     with_packages(&mut script("config.mjs"));
+}
+
+/// The walk of `docs/vault.md`: a token is sealed, and a client of the registries opens an issue with it.
+#[test]
+fn the_typescript_sdks_open_an_issue_with_a_token_that_nobody_sees() {
+    let server = FakeGitHub::start(TOKEN);
+    let house = Said::new(&server).house(&server, &["github"]);
+    passes(script("issue.mjs").arg(house.url()).arg(server.url()).arg(clients()));
+    let titles: Vec<_> = server.issues().into_iter().map(|issue| issue.title).collect();
+    assert_eq!(titles, ["The hatch is stuck (modern)", "The hatch is stuck (legacy)"]);
 }
 
 fn with_packages(command: &mut Command) {

@@ -1,6 +1,7 @@
 //! Bundles that reach out: a real house, real guests, and a server on the loopback that is GitHub to one of them and
 //! whatever it takes to the other.
 
+mod addresses;
 mod flight;
 pub mod github;
 mod granted;
@@ -13,6 +14,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
+use crate::planted;
 use crate::support::{Folder, House, Ran, certosa, manifest};
 use github::FakeGitHub;
 
@@ -77,7 +79,7 @@ impl Said {
         for name in names {
             set(&folder, name, TOKEN);
         }
-        House::logged(folder)
+        House::in_folder(folder)
     }
 }
 
@@ -102,6 +104,7 @@ pub fn set(folder: &Folder, name: &str, value: &str) {
 
 /// A command of the vault with this on its standard input.
 pub fn vault(folder: &Folder, args: &[&str], input: &str) -> Ran {
+    planted::plant(input.trim_end().as_bytes());
     let mut command = certosa(&[&["vault"], args].concat());
     let piped = || Stdio::piped();
     let command = command.current_dir(folder.dir.path()).stdin(piped()).stdout(piped()).stderr(piped());
@@ -143,10 +146,6 @@ pub fn issues(house: &House, server: &FakeGitHub) -> Value {
 pub fn told(result: &Value) -> Value {
     let text = result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{result}"));
     serde_json::from_str(text).unwrap_or_else(|_| panic!("{text}"))
-}
-
-pub fn log(house: &House) -> String {
-    std::fs::read_to_string(house.folder.path("log")).unwrap()
 }
 
 /// Waits until this holds.

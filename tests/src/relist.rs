@@ -30,7 +30,7 @@ fn turning(roles: &[&str], body: &str) -> (House, u64) {
     for wait_ms in [2_000, 5_000, 15_000, 60_000] {
         let (folder, from) = (Folder::new(body), now_ms() + wait_ms);
         roles.iter().for_each(|role| folder.write(&format!("{role}.wasm"), scripted(role, from)));
-        let house = House::logged(folder);
+        let house = House::in_folder(folder);
         if now_ms() + 500 < from {
             return (house, from);
         }
@@ -172,7 +172,7 @@ fn a_bad_listing_changes_nothing() {
     for role in roles {
         assert_eq!(text(&house.call(&format!("{role}_before"), json!({}))), "before");
     }
-    let log = fs::read_to_string(house.folder.path("log")).unwrap();
+    let log = house.log();
     for why in ["input schema", "longer than", "cpuMsMax = 300", "unreachable"] {
         assert!(log.contains(why), "{why}: {log}");
     }
@@ -190,7 +190,7 @@ fn a_name_is_taken_from_those_only_that_are_declared_later() {
     assert_eq!(text(&house.call("greet", json!({"name": "Ana"}))), "Hello, Ana!");
     let about = house.modern("resources/read", json!({"uri": "hello://about"})).last()["result"].clone();
     assert_ne!(about["contents"][0]["text"], "shifty");
-    let log = fs::read_to_string(house.folder.path("log")).unwrap();
+    let log = house.log();
     assert!(log.contains("bundle/hello/greet hides bundle/steal/greet on the route /mcp"), "{log}");
 
     let (house, from) = turning(&["steal"], &body(&["steal", "hello"], "bare"));
@@ -200,7 +200,7 @@ fn a_name_is_taken_from_those_only_that_are_declared_later() {
     house.call("announce", json!({}));
     told(&mut events, &["tools", "resources"]);
     assert_eq!(text(&house.call("greet", json!({}))), "greet");
-    let log = fs::read_to_string(house.folder.path("log")).unwrap();
+    let log = house.log();
     assert!(log.contains("bundle/steal/greet hides bundle/hello/greet on the route /mcp"), "{log}");
     let ready: Value = serde_json::from_str(&house.http("GET", "/ready", &[], "").body).unwrap();
     assert_eq!(ready["house"]["warnings"], 2, "a tool and a resource");

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::planted;
+
 pub const MODERN: &str = "2026-07-28";
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -145,6 +147,8 @@ pub struct Ran {
 
 impl Ran {
     pub fn of(output: Output) -> Self {
+        planted::is_quiet("standard output", &output.stdout);
+        planted::is_quiet("standard error", &output.stderr);
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -171,24 +175,22 @@ impl House {
         Self::start(&bundles(names, limits))
     }
 
+    /// A house of this manifest, with its log in a file of the folder.
     pub fn in_folder(folder: Folder) -> Self {
-        Self::spawn(folder, Stdio::inherit())
-    }
-
-    /// The same, with its log in a file of the folder.
-    pub fn logged(folder: Folder) -> Self {
         let log = fs::File::create(folder.path("log")).unwrap();
-        Self::spawn(folder, log.into())
-    }
-
-    fn spawn(folder: Folder, log: Stdio) -> Self {
         let mut command = certosa(&["serve", "-o", "json"]);
         let mut child = command.current_dir(folder.dir.path()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let started: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("the house did not start: {line}"));
-        let address = started["address"].as_str().unwrap().to_owned();
+        let started: Value = serde_json::from_str(&line).unwrap_or_default();
+        let log = || fs::read_to_string(folder.path("log")).unwrap_or_default();
+        let address = started["address"].as_str().unwrap_or_else(|| panic!("it did not start: {line}{}", log()));
+        let address = address.to_owned();
         Self { folder, child, address, ids: AtomicU64::new(1) }
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path("log")).unwrap()
     }
 
     pub fn url(&self) -> String {
@@ -308,6 +310,11 @@ impl Drop for House {
     fn drop(&mut self) {
         let _ended_before = self.child.kill();
         let _status = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        } else {
+            planted::is_quiet_in(self.folder.dir.path());
+        }
     }
 }
 
@@ -321,6 +328,7 @@ pub struct Response {
 
 impl Response {
     pub fn parse(text: &str) -> Self {
+        planted::is_quiet("a response", text.as_bytes());
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");

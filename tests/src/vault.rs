@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::egress::github::FakeGitHub;
-use crate::egress::{Said, TOKEN, credential, set, vault};
-use crate::support::{Folder, Ran, certosa, manifest, target};
+use crate::egress::{Said, TOKEN, credential, issues, set, vault};
+use crate::planted;
+use crate::support::{Folder, House, Ran, certosa, manifest, target};
 
 const SEND: &str = "send = (to = (hosts = [\"api.example.com\"]), bearer = void)";
 
@@ -156,6 +157,35 @@ fn each_source_gives_the_kek() {
     for name in ["BAO_TOKEN", "VAULT_TOKEN"] {
         assert_eq!(run(&bao, &["set", "key"], &[(name, "s.root")]).code, 0);
         assert_eq!(run(&bao, &["check"], &[(name, "s.root")]).code, 0);
+    }
+}
+
+#[test]
+fn a_value_comes_from_openbao_and_is_seen_by_nobody_on_the_way() {
+    let server = FakeGitHub::start(TOKEN);
+    let house = House::in_folder(Said::new(&server).folder(&server));
+    planted::plant(TOKEN.as_bytes());
+    let bao = |path: &str| format!("openbao+https://localhost:{}/v1/secret/data/{path}", server.port());
+    let run = |args: &[&str], token: &str| {
+        let mut command = certosa(&[&["vault"], args].concat());
+        Ran::of(command.env("BAO_TOKEN", token).current_dir(house.folder.dir.path()).output().unwrap())
+    };
+    for (from, token, wanted) in [
+        (bao("certosa#kek"), "s.other", "403"),
+        (bao("certosa#absent"), "s.root", "the field is not there"),
+        (bao("elsewhere#kek"), "s.root", "404"),
+    ] {
+        let ran = run(&["set", "github", "--from", &from], token);
+        assert!(ran.code == 6 && ran.stderr.contains(wanted) && ran.stderr.contains(&from[8..40]), "{ran:?}");
+    }
+    assert_eq!(run(&["set", "github", "--from", "file:///etc/passwd"], "s.root").code, 2);
+    assert_eq!(run(&["set", "github", "--generate", "--from", &bao("certosa#kek")], "s.root").code, 2);
+    assert!(vault(&house.folder, &["list"], "").stdout.is_empty(), "nothing was half done");
+    for (args, version) in [(["set", "github"], 1), (["rotate", "github"], 2)] {
+        let ran = run(&[&args[..], &["--from", &bao("certosa#kek"), "-o", "json"]].concat(), "s.root");
+        let said: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
+        assert_eq!(said["version"], version, "{ran:?}");
+        assert_eq!(issues(&house, &server)["status"], 200, "{}", house.log());
     }
 }
 

@@ -1,6 +1,5 @@
 //! Rules and credentials in words, for people, and as JSON for programs.
 
-use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use certosa_model::{CredentialRule, Injection, Patterns, Purpose, Reach};
@@ -10,14 +9,15 @@ use serde_json::{Value, json};
 /// A rule in one line.
 pub fn rule(rule: &CredentialRule) -> String {
     let CredentialRule { allowed_subs, allowed_callers, purpose, per_minute_max } = rule;
-    let callers = allowed_callers.as_ref().map(|callers| format!(" for {}", patterns(callers))).unwrap_or_default();
+    let callers =
+        allowed_callers.as_ref().map(|callers| format!(" for {}", patterns(callers, "nobody"))).unwrap_or_default();
     let rate = per_minute_max.map(|rate| format!(", {rate} a minute")).unwrap_or_default();
     let what = match purpose {
         Purpose::Send { reach: to, injection } => format!("{} to {}", injected(injection), reach(to)),
         Purpose::Sign { context } => format!("signs {context:?}"),
         Purpose::Mac { context } => format!("authenticates {context:?}"),
     };
-    format!("{}{callers}: {what}{rate}", patterns(allowed_subs))
+    format!("{}{callers}: {what}{rate}", patterns(allowed_subs, "nobody"))
 }
 
 /// Where requests may go, in one line: `GET, HEAD https://api.example.com:443/**`.
@@ -71,20 +71,10 @@ pub fn listed_json(listed: &Listed) -> Value {
     })
 }
 
-/// An error and what it rests on, in one line.
-pub fn chain(error: &impl Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text += &format!(": {source}");
-        cause = source.source();
-    }
-    text
-}
-
-pub fn patterns(patterns: &Patterns) -> String {
+/// Patterns in one line; `none` stands for an empty list.
+pub fn patterns(patterns: &Patterns, none: &str) -> String {
     let texts: Vec<_> = patterns.iter().map(certosa_model::Pattern::as_str).collect();
-    if texts.is_empty() { "nobody".to_owned() } else { texts.join(", ") }
+    if texts.is_empty() { none.to_owned() } else { texts.join(", ") }
 }
 
 fn injected(injection: &Injection) -> String {

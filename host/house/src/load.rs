@@ -185,12 +185,12 @@ fn look_at<'a>(
         let problem = manifest.problem(&path.field("digest"), format!("{name} is not the component that was pinned"));
         problems.push(problem.found(shape.digest.to_string()).expected(pinned.to_string()));
     }
-    let is_named = house.credentials.iter().any(|credential| is_for(&credential.rule.allowed_subs, name));
+    let is_named = || house.credentials.iter().any(|credential| is_for(&credential.rule.allowed_subs, name));
     for import in &shape.imports {
         let expected = match certosa_syscall::need(import) {
             Need::Nothing => continue,
             Need::Egress if plan.egress.is_some() => continue,
-            Need::Credential if is_named => continue,
+            Need::Credential if is_named() => continue,
             Need::Egress => "`egress` of the bundle, which says what it may reach".to_owned(),
             Need::Credential => format!("a credential whose `allowedSubs` has \"bundle/{name}/**\""),
             Need::Door => "the WASI 0.2 base, wasi:http/outgoing-handler 0.2, and certosa:tools 0.1.0".to_owned(),

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use certosa_egress::{Client, ClientSettings, Policy};
 use certosa_manifest::{BundlePlan, Manifest, Path, Plan, Problem};
-use certosa_model::{BundleName, CredentialName, Patterns};
+use certosa_model::{BundleName, Patterns};
 use certosa_syscall::{Egress, Granted, Grants};
-use certosa_vault::{Vault, VersionState};
+use certosa_vault::Vault;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use tokio::runtime::Handle;
@@ -26,7 +26,8 @@ const NOTE_USES: Duration = Duration::from_secs(60);
 pub(crate) struct Outbound {
     client: Option<Client>,
     pub vault: Option<Vault>,
-    credentials: HashMap<CredentialName, Arc<Granted>>,
+    /// By name.
+    credentials: Vec<Arc<Granted>>,
 }
 
 impl Outbound {
@@ -35,11 +36,10 @@ impl Outbound {
             true => Some(client(manifest, plan)?),
             false => None,
         };
-        let granted = plan
-            .credentials
-            .iter()
-            .map(|plan| (plan.name.clone(), Arc::new(Granted::new(plan.name.clone(), plan.rule.clone()))));
-        Ok(Self { client, vault, credentials: granted.collect() })
+        let granted = plan.credentials.iter().map(|plan| Arc::new(Granted::new(plan.name.clone(), plan.rule.clone())));
+        let mut credentials: Vec<_> = granted.collect();
+        credentials.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self { client, vault, credentials })
     }
 
     /// What one bundle may use; `None`: nothing.
@@ -56,8 +56,7 @@ impl Outbound {
             runtime: Handle::current(),
         });
         let names = |granted: &&Arc<Granted>| is_for(&granted.rule.allowed_subs, &plan.name);
-        let mut credentials: Vec<_> = self.credentials.values().filter(names).map(Arc::clone).collect();
-        credentials.sort_by(|a, b| a.name.cmp(&b.name));
+        let credentials: Vec<_> = self.credentials.iter().filter(names).map(Arc::clone).collect();
         let is_nothing = egress.is_none() && credentials.is_empty();
         (!is_nothing).then(|| Arc::new(Grants::new(egress, self.vault.clone(), credentials)))
     }
@@ -104,14 +103,15 @@ impl House {
 
 /// What the vault has for the credentials of a plan, as far as that is not what the manifest says.
 pub(crate) fn notes(manifest: &Manifest, plan: &Plan, vault: &Vault) -> Vec<Problem> {
-    let listed: HashMap<_, _> = vault.list().into_iter().map(|listed| (listed.name.clone(), listed)).collect();
+    let listed = vault.list();
+    let listed: HashMap<_, _> = listed.iter().map(|listed| (&listed.name, listed)).collect();
     let mut notes = Vec::new();
     for (index, credential) in plan.credentials.iter().enumerate() {
         let name = &credential.name;
         let path = Path::default().field("credentials").index(index);
         let note = |message: String| manifest.problem(&path, message);
         match listed.get(name) {
-            Some(known) if known.versions.iter().all(|version| version.state == VersionState::Revoked) => {
+            Some(known) if !known.has_value() => {
                 notes.push(
                     note(format!("the credential {name} was revoked")).expected(format!("certosa vault set {name}")),
                 );

@@ -19,7 +19,7 @@ pub struct Grants {
     pub egress: Option<Egress>,
     /// `None`: the house has no credentials.
     pub vault: Option<Vault>,
-    /// Those that may be for something that the bundle offers.
+    /// Those that may be for something that the bundle offers, by name.
     pub credentials: Vec<Arc<Granted>>,
     told: Allowance,
 }
@@ -143,7 +143,6 @@ impl Errand {
                 names.push(granted.name.to_string());
             }
         }
-        names.sort_unstable();
         names
     }
 

@@ -18,7 +18,7 @@ use sha2::Sha256;
 use zeroize::Zeroize as _;
 
 pub use exec::{Helper, HelperError};
-pub use openbao::{FETCHED_BYTES_MAX, KvField};
+pub use openbao::{FETCHED_BYTES_MAX, KvError, KvField};
 pub use passphrase::Derivation;
 pub use source::{AbsolutePath, KekError, KekSource, KekSourceError, Made, Outside, Variable};
 

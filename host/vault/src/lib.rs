@@ -38,7 +38,7 @@ pub use envelope::EnvelopeError;
 pub use generation::Staleness;
 pub use kek::{
     AbsolutePath, Derivation, FETCHED_BYTES_MAX, Helper, HelperError, Kek, KekError, KekShape, KekSource,
-    KekSourceError, KvField, Made, Outside, Variable,
+    KekSourceError, KvError, KvField, Made, Outside, Variable,
 };
 pub use secret::{SECRET_BYTES_MAX, Secret, SecretLength};
 pub use snapshot::{Listed, ListedVersion, VersionState};

@@ -111,6 +111,13 @@ impl Snapshot {
     }
 }
 
+impl Listed {
+    /// Whether there is a value that was not revoked.
+    pub fn has_value(&self) -> bool {
+        self.versions.iter().any(|version| version.state != VersionState::Revoked)
+    }
+}
+
 impl VersionState {
     pub fn as_str(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::github::FakeGitHub;
-use super::{Said, TOKEN, errand, fetch, issues, log, open, until, vault};
+use super::{Said, TOKEN, errand, fetch, issues, open, until, vault};
 
 #[test]
 fn a_revocation_ends_what_is_on_its_way() {
@@ -24,7 +24,7 @@ fn a_revocation_ends_what_is_on_its_way() {
     assert!(started.elapsed() < Duration::from_secs(20), "they would have gone on for 30 s");
     until("the connections are closed", || server.open() == 0);
     assert_eq!(fetch(&house, &server, "/status/200", json!({}))["error"], "ErrorCode::HttpRequestDenied");
-    assert!(log(&house).contains("rule=\"revoked\"") && log(&house).contains("rule=\"absent\""), "{}", log(&house));
+    assert!(house.log().contains("rule=\"revoked\"") && house.log().contains("rule=\"absent\""), "{}", house.log());
 }
 
 #[test]

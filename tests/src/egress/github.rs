@@ -9,7 +9,7 @@ mod echo;
 mod rest;
 
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -73,16 +73,21 @@ impl FakeGitHub {
     /// A server behind TLS, with a certificate for `localhost` and `127.0.0.1`.
     pub fn start(token: &str) -> Self {
         let (acceptor, authority) = acceptor();
-        Self::serve(token, Some(acceptor), authority)
+        Self::serve(token, Some(acceptor), authority, Ipv4Addr::LOCALHOST.into())
     }
 
     /// The same without TLS.
     pub fn start_plain(token: &str) -> Self {
-        Self::serve(token, None, String::new())
+        Self::serve(token, None, String::new(), Ipv4Addr::LOCALHOST.into())
     }
 
-    fn serve(token: &str, acceptor: Option<TlsAcceptor>, authority: String) -> Self {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    /// The same at every address of this machine.
+    pub fn start_anywhere(token: &str) -> Self {
+        Self::serve(token, None, String::new(), Ipv6Addr::UNSPECIFIED.into())
+    }
+
+    fn serve(token: &str, acceptor: Option<TlsAcceptor>, authority: String, at: IpAddr) -> Self {
+        let listener = std::net::TcpListener::bind((at, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let state = Arc::new(State {
             address: listener.local_addr().unwrap(),

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::github::FakeGitHub;
-use super::{Said, TOKEN, credential, errand, fetch, issues, log, open, set, to, told, vault};
+use super::{Said, TOKEN, credential, errand, fetch, issues, open, set, to, told, vault};
 use crate::support::House;
 
 #[test]
@@ -29,15 +29,15 @@ fn a_tool_uses_a_key_that_it_never_sees() {
     let records = house.records(4);
     assert!(records.iter().all(|record| record["credentials"] == json!(["github"])), "{records:?}");
     assert!(records.iter().all(|record| record.get("refused").is_none()));
-    assert!(!log(&house).contains("WARN"), "{}", log(&house));
+    assert!(!house.log().contains("WARN"), "{}", house.log());
 }
 
 #[test]
 fn a_value_that_is_sealed_while_the_house_runs_is_used_at_once() {
     let server = FakeGitHub::start(TOKEN);
-    let house = House::logged(Said::new(&server).folder(&server));
+    let house = House::in_folder(Said::new(&server).folder(&server));
     assert_eq!(issues(&house, &server)["error"], "ErrorCode::HttpRequestDenied");
-    assert!(log(&house).contains("certosa vault set github"), "{}", log(&house));
+    assert!(house.log().contains("certosa vault set github"), "{}", house.log());
     assert_eq!(server.requests().len(), 0, "without its credential it is not sent");
 
     set(&house.folder, "github", "another");
@@ -65,7 +65,7 @@ fn each_way_to_send_a_credential_arrives() {
         let headers = json!([["content-type", content_type]]);
         let more = json!({"use": name, "method": "POST", "headers": headers, "body": body});
         let answer = fetch(&house, &server, "/status/200?a=b", more);
-        assert_eq!(answer["status"], 200, "{name}: {answer} {}", log(&house));
+        assert_eq!(answer["status"], 200, "{name}: {answer} {}", house.log());
         server.requests().pop().unwrap()
     };
     use base64::Engine as _;
@@ -90,7 +90,7 @@ fn where_several_may_go_the_guest_names_one() {
     let house = said.house(&server, &["one"]);
     set(&house.folder, "two", "the second");
     assert_eq!(fetch(&house, &server, "/status/200", json!({}))["error"], "ErrorCode::HttpRequestDenied");
-    assert!(log(&house).contains("several credentials may go with this request (one, two)"), "{}", log(&house));
+    assert!(house.log().contains("several credentials may go with this request (one, two)"), "{}", house.log());
     for (name, value) in [("one", TOKEN), ("two", "the second")] {
         assert_eq!(fetch(&house, &server, "/status/200", json!({"use": name}))["status"], 200);
         assert_eq!(server.requests().pop().unwrap().header("authorization"), Some(format!("Bearer {value}").as_str()));
@@ -110,7 +110,7 @@ fn signatures_and_codes_are_made_with_keys_that_stay() {
     let made = vault(&folder, &["set", "seal", "--generate", "-o", "json"], "");
     let made: serde_json::Value = serde_json::from_str(&made.stdout).unwrap();
     set(&folder, "code", TOKEN);
-    let house = House::logged(folder);
+    let house = House::in_folder(folder);
 
     let signed = told(&house.call("errand_sign", json!({"name": "seal", "message": "Dear Ana"})));
     let key: [u8; 32] = hex::decode(made["public_key"].as_str().unwrap()).unwrap().try_into().unwrap();
@@ -151,7 +151,7 @@ fn redirects_are_the_guests_unless_the_manifest_lets_the_host_follow() {
     said.egress = "redirectsMax = 3".to_owned();
     let house = said.house(&server, &["github"]);
     let seen = fetch(&house, &server, &target, json!({}));
-    assert_eq!(seen["status"], 200, "{seen} {}", log(&house));
+    assert_eq!(seen["status"], 200, "{seen} {}", house.log());
     assert_eq!(server.requests().pop().unwrap().header("authorization"), Some(format!("Bearer {TOKEN}").as_str()));
     // To another origin it goes without the credential, and the other server is of another authority.
     let seen = errand(&house, &server, "fetch", &format!("/redirect?to={}/echo", other.url()), json!({}));

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::github::FakeGitHub;
-use super::{Said, TOKEN, errand, fetch, log, until};
+use super::{Said, TOKEN, errand, fetch, until};
 use crate::support::House;
 
 fn house(egress: &str) -> (FakeGitHub, House) {
@@ -33,7 +33,7 @@ fn bodies_end_where_the_manifest_says() {
         json!({"method": "POST", "chunks": 30, "chunk_bytes": 10_000}),
     );
     assert!(above["error"].as_str().unwrap().contains("HttpRequestBodySize"), "{above}");
-    assert!(log(&house).contains("rule=\"requestBytesMax\""), "{}", log(&house));
+    assert!(house.log().contains("rule=\"requestBytesMax\""), "{}", house.log());
 
     let below = errand(&house, &server, "download", "/big?bytes=250000", json!({}));
     assert_eq!((&below["bytes"], &below["error"]), (&json!(250_000), &json!(null)), "{below}");
@@ -55,7 +55,7 @@ fn waiting_ends_where_the_manifest_says() {
     let paused = fetch(&house, &server, "/pause?ms=5000", json!({}));
     assert!(paused["error"].as_str().unwrap().contains("connection read timeout"), "{paused}");
     for field in ["firstByteMsMax", "betweenBytesMsMax"] {
-        assert!(log(&house).contains(&format!("rule=\"{field}\"")), "{}", log(&house));
+        assert!(house.log().contains(&format!("rule=\"{field}\"")), "{}", house.log());
     }
 }
 
@@ -79,7 +79,7 @@ fn refusals_do_not_flood_the_log() {
     for _ in 0..40 {
         fetch(&house, &server, "/status/200", json!({"authority": "elsewhere.example"}));
     }
-    let told = log(&house).lines().filter(|line| line.contains("rule=\"hosts\"")).count();
+    let told = house.log().lines().filter(|line| line.contains("rule=\"hosts\"")).count();
     assert!((10..=30).contains(&told), "{told}");
     let refused: u64 = house.records(40).iter().filter_map(|record| record["refused"].as_u64()).sum();
     assert_eq!(refused, 40, "the records have them all");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::github::FakeGitHub;
-use super::{Said, TOKEN, credential, errand, fetch, log, open, set, to, told};
+use super::{Said, TOKEN, credential, errand, fetch, open, set, to, told};
 use crate::support::{Folder, House, certosa};
 
 const DENIED: &str = "ErrorCode::HttpRequestDenied";
@@ -32,10 +32,10 @@ fn a_bundle_reaches_what_the_manifest_says_and_nothing_else() {
         ("paths", "paths = [\"/status/200/more\"]", json!({"path": "/status/200/more"})),
         ("paths", "paths = [\"/status/..%2fecho\"]", json!({"path": "/status/..%2fecho"})),
     ] {
-        let before = log(&house).len();
+        let before = house.log().len();
         let answer = fetch(&house, &server, "/status/200", more.clone());
         assert_eq!(answer["error"], DENIED, "{more}: {answer}");
-        let told = log(&house)[before..].to_owned();
+        let told = house.log()[before..].to_owned();
         assert!(told.contains(&format!("rule=\"{rule}\"")) && told.contains(line), "{more}: {told}");
         assert!(told.contains("subject=bundle/errand/fetch"), "{told}");
     }
@@ -118,14 +118,14 @@ fn addresses_of_this_machine_and_its_network_are_not_reached() {
     let manifest = std::fs::read_to_string(folder.path("manifest.capnp")).unwrap();
     folder.write("manifest.capnp", manifest.replace("addresses = [\"127.0.0.0/8\", \"::1/128\"],", ""));
     set(&folder, "github", TOKEN);
-    let house = House::logged(folder);
+    let house = House::in_folder(folder);
     for host in hosts {
         let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         let answer = fetch(&house, &server, "/status/200", json!({"authority": authority}));
         assert_eq!(answer["error"], DENIED, "{host}: {answer}");
     }
     assert_eq!(server.connections(), 0);
-    assert!(log(&house).contains("addresses = [\"127.0.0.1/32\"] in `egress` of the bundle"), "{}", log(&house));
+    assert!(house.log().contains("addresses = [\"127.0.0.1/32\"] in `egress` of the bundle"), "{}", house.log());
 }
 
 #[test]
@@ -182,10 +182,10 @@ fn a_credential_goes_where_both_rules_let_it_go() {
     // The manifest is widened after the value was sealed.
     said.credentials = credential("github", "bundle/errand/**", &to(&server, ""), "bearer = void", "");
     said.rewrite(&folder);
-    let house = House::logged(folder);
+    let house = House::in_folder(folder);
     assert_eq!(fetch(&house, &server, "/status/200", json!({}))["status"], 200);
     assert_eq!(fetch(&house, &server, "/echo", json!({}))["error"], DENIED);
-    assert!(log(&house).contains("certosa vault allow github"), "{}", log(&house));
+    assert!(house.log().contains("certosa vault allow github"), "{}", house.log());
     assert!(server.requests().iter().all(|seen| seen.path == "/status/200"));
 
     let allowed = super::vault(&house.folder, &["allow", "github"], "");
@@ -195,7 +195,7 @@ fn a_credential_goes_where_both_rules_let_it_go() {
     // How it is sent was sealed, too: the manifest alone does not move it to where an echo would show it.
     said.credentials = credential("github", "bundle/errand/**", &to(&server, ""), "query = \"q\"", "");
     said.rewrite(&house.folder);
-    let moved = House::logged(Folder { dir: clone(&house.folder) });
+    let moved = House::in_folder(Folder { dir: clone(&house.folder) });
     assert_eq!(fetch(&moved, &server, "/echo", json!({}))["error"], DENIED);
 }
 
@@ -216,7 +216,7 @@ fn a_credential_is_used_so_often_in_a_minute() {
     let answers: Vec<_> = (0..5).map(|_| fetch(&house, &server, "/status/200", json!({}))).collect();
     assert!(answers[..3].iter().all(|answer| answer["status"] == 200), "{answers:?}");
     assert!(answers[3..].iter().all(|answer| answer["error"] == DENIED), "{answers:?}");
-    assert!(log(&house).contains("a higher perMinuteMax of the credential github"), "{}", log(&house));
+    assert!(house.log().contains("a higher perMinuteMax of the credential github"), "{}", house.log());
 }
 
 #[test]
@@ -274,5 +274,5 @@ fn a_refused_call_tells_a_library_that_it_was_refused() {
     assert_eq!(answer["isError"], true);
     let text = answer["content"][0]["text"].as_str().unwrap();
     assert!(text.contains("with this request; the operator's log says"), "{text}");
-    assert!(log(&house).contains("methods = [\"POST\"] in `egress.to` of the bundle"), "{}", log(&house));
+    assert!(house.log().contains("methods = [\"POST\"] in `egress.to` of the bundle"), "{}", house.log());
 }

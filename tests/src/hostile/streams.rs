@@ -1,7 +1,5 @@
 //! Streams and logs: what a guest writes takes no room in the host.
 
-use std::fs;
-
 use serde_json::json;
 
 use super::{ask, broke_off, folder, guest, house, number, peak_mib, refused, still_serves};
@@ -99,10 +97,10 @@ fn one_write_is_bounded() {
 #[test]
 fn the_operator_sees_the_last_words_alone() {
     let bytes = guest(FUNCTIONS, &code());
-    let house = House::logged(folder(&[("hostile", &bytes, ", limits = (cpuMsMax = 20000)")]));
+    let house = House::in_folder(folder(&[("hostile", &bytes, ", limits = (cpuMsMax = 20000)")]));
     broke_off(&ask(&house, "cries", 10_000), "unreachable");
     still_serves(&house);
-    let log = fs::read_to_string(house.folder.path("log")).unwrap();
+    let log = house.log();
     assert!(log.contains("these were the last words"), "{log}");
     let cried = log.matches("aaaa").count() * 4;
     assert!((1_900..2_048).contains(&cried), "{cried} of the 40 MiB are kept");

@@ -2,7 +2,7 @@ use certosa_manifest::Problems;
 
 use crate::args::{HouseArgs, Output};
 use crate::exit::Exit;
-use crate::{opening, output};
+use crate::{opening, output, words};
 
 /// Checks a manifest and everything that it names, and reports all that is wrong at once.
 ///
@@ -35,10 +35,7 @@ pub fn run(args: &Check, format: Output) -> anyhow::Result<Exit> {
             output::say(&format!("{manifest} is right: {} bundles, {offered}", facts.bundles));
             for route in house.routes() {
                 let plan = route.plan();
-                let patterns = |patterns: &certosa_model::Patterns| {
-                    let texts: Vec<_> = patterns.iter().map(certosa_model::Pattern::as_str).collect();
-                    if texts.is_empty() { "none".to_owned() } else { texts.join(", ") }
-                };
+                let patterns = |patterns| words::patterns(patterns, "none");
                 output::say(&format!(
                     "  {}  tools {}  prompts {}  resources {}  callers {}",
                     plan.path,

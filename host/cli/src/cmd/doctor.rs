@@ -1,6 +1,6 @@
 use certosa_manifest::{BundlePlan, CredentialPlan, Plan};
 use certosa_model::{Purpose, Reach};
-use certosa_vault::{Listed, Vault, VersionState};
+use certosa_vault::{Listed, Vault};
 use serde_json::json;
 
 use crate::args::{HouseArgs, Output};
@@ -10,7 +10,7 @@ use crate::{opening, output, words};
 
 /// Explains what each bundle may reach and use, and what is missing.
 ///
-/// Nothing is sent and nothing is changed. The exit code is 3 if something is missing.
+/// No component is read and no bundle sends anything. The exit code is 3 if something is missing.
 #[derive(Debug, clap::Args)]
 pub struct Doctor {
     #[command(flatten)]
@@ -46,10 +46,9 @@ fn credentials<'a>(plan: &'a Plan, bundle: &'a BundlePlan) -> impl Iterator<Item
 fn look<'a>(plan: &'a CredentialPlan, bundle: &BundlePlan, listed: &[Listed]) -> Found<'a> {
     let name = &plan.name;
     let known = listed.iter().find(|listed| listed.name == *name);
-    let is_usable = |known: &Listed| known.versions.iter().any(|version| version.state != VersionState::Revoked);
     let missing = match (known, &plan.rule.purpose) {
         (None, _) => Some(format!("it has no value: certosa vault set {name}")),
-        (Some(known), _) if !is_usable(known) => Some(format!("it was revoked: certosa vault set {name}")),
+        (Some(known), _) if !known.has_value() => Some(format!("it was revoked: certosa vault set {name}")),
         (Some(known), _) if known.rule != plan.rule => {
             Some(format!("it was sealed as: {}: certosa vault allow {name}", words::rule(&known.rule)))
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use certosa_manifest::Plan;
 use certosa_model::{CredentialName, CredentialRule, Purpose};
-use certosa_vault::{KekSource, Listed, Secret, Vault, VaultError, VersionState};
+use certosa_vault::{KekSource, KvField, Listed, Secret, Vault, VaultError};
 use clap::Subcommand;
 
 use crate::args::{HouseArgs, Output};
@@ -41,13 +41,12 @@ enum Action {
     /// Seals a value under the rule of the manifest. Values from before are revoked at once.
     ///
     /// The value is asked for at the terminal, or read from standard input to its end; one line break at its end is
-    /// left out. It is never an argument: other users can read those.
+    /// left out. It is never an argument: other users can read those. A signing key is a seed of 32 raw bytes.
     Set {
         #[arg(value_parser = CredentialName::new)]
         name: CredentialName,
-        /// Makes up 32 random bytes, for a credential that signs or authenticates.
-        #[arg(long)]
-        generate: bool,
+        #[command(flatten)]
+        value: NewValue,
     },
     /// Names, rules, versions and last uses. Never a value.
     List,
@@ -58,9 +57,8 @@ enum Action {
         /// How long the value before can still be used, in seconds: by calls in flight, and if the new one is revoked.
         #[arg(long, value_name = "S", default_value_t = 0)]
         overlap: u64,
-        /// Makes up 32 random bytes.
-        #[arg(long)]
-        generate: bool,
+        #[command(flatten)]
+        value: NewValue,
     },
     /// Takes a value out of use for good, also for calls in flight.
     Revoke {
@@ -97,6 +95,18 @@ enum Action {
     AcceptRestore,
 }
 
+/// Where a value comes from, if not from the terminal or standard input.
+#[derive(Debug, clap::Args)]
+struct NewValue {
+    /// Makes up 32 random bytes, for a credential that signs or authenticates.
+    #[arg(long, conflicts_with = "from")]
+    generate: bool,
+    /// Takes the value from OpenBao or Vault, with the token in BAO_TOKEN or VAULT_TOKEN:
+    /// openbao+https://host:port/v1/MOUNT/data/PATH#FIELD
+    #[arg(long, value_name = "SOURCE", verbatim_doc_comment, value_parser = str::parse::<KvField>)]
+    from: Option<KvField>,
+}
+
 pub fn run(args: &VaultArgs, format: Output) -> anyhow::Result<Exit> {
     let house = HouseArgs { manifest: args.manifest.clone(), state: args.state.clone() };
     opening::runtime()?.block_on(async {
@@ -116,7 +126,7 @@ pub fn run(args: &VaultArgs, format: Output) -> anyhow::Result<Exit> {
         let vault = keys::open_always(&checked, if_absent).await?;
         let Some(vault) = vault else {
             if matches!(args.action, Action::List | Action::Check) {
-                return Ok(changing.check(None, &[]));
+                return Ok(changing.check(None, Vec::new()));
             }
             let why = "there is no vault in the state folder yet: `certosa vault set NAME` makes it";
             return Err(Refused(why.to_owned()).into());
@@ -137,16 +147,17 @@ impl Changing<'_> {
             Ok(Exit::Done)
         };
         match action {
-            Action::Set { name, generate } => {
+            Action::Set { name, value } => {
                 let rule = self.rule(name)?;
-                let version = vault.set(name.clone(), rule.clone(), value(name, &rule, *generate)?).await?;
+                let value = value.get(name, &rule, self.plan).await?;
+                let version = vault.set(name.clone(), rule.clone(), value).await?;
                 let mut more = vec![("version", version.into()), ("rule", words::rule(&rule).into())];
                 more.extend(public_key(vault, name));
                 done("sealed", name, &more)
             }
-            Action::Rotate { name, overlap, generate } => {
+            Action::Rotate { name, overlap, value } => {
                 let known = known(vault, name)?;
-                let value = value(name, &known.rule, *generate)?;
+                let value = value.get(name, &known.rule, self.plan).await?;
                 let version = vault.rotate(name.clone(), value, Duration::from_secs(*overlap)).await?;
                 let mut more = vec![("version", version.into()), ("overlap_s", (*overlap).into())];
                 more.extend(public_key(vault, name));
@@ -175,7 +186,7 @@ impl Changing<'_> {
                 self.list(&vault.list());
                 Ok(Exit::Done)
             }
-            Action::Check => Ok(self.check(Some(vault), &vault.check().await?)),
+            Action::Check => Ok(self.check(Some(vault), vault.check().await?)),
             Action::AcceptRestore => Ok(Exit::Done),
         }
     }
@@ -218,15 +229,12 @@ impl Changing<'_> {
     }
 
     /// Tells what is missing or does not open.
-    fn check(&self, vault: Option<&Vault>, odd: &[VaultError]) -> Exit {
+    fn check(&self, vault: Option<&Vault>, odd: Vec<VaultError>) -> Exit {
         let listed = vault.map(Vault::list).unwrap_or_default();
-        let usable = |name: &CredentialName| {
-            let versions = listed.iter().find(|listed| listed.name == *name).map(|listed| listed.versions.as_slice());
-            versions.unwrap_or_default().iter().any(|version| version.state != VersionState::Revoked)
-        };
+        let usable = |name: &CredentialName| listed.iter().any(|listed| listed.name == *name && listed.has_value());
         let missing: Vec<_> =
             self.plan.credentials.iter().map(|plan| &plan.name).filter(|name| !usable(name)).collect();
-        let odd: Vec<_> = odd.iter().map(words::chain).collect();
+        let odd: Vec<_> = odd.into_iter().map(|error| format!("{:#}", anyhow::Error::from(error))).collect();
         let is_good = missing.is_empty() && odd.is_empty();
         match self.format {
             Output::Json => {
@@ -252,29 +260,38 @@ fn known(vault: &Vault, name: &CredentialName) -> anyhow::Result<Listed> {
     Ok(known.ok_or_else(absent)?)
 }
 
-/// The value from the terminal, from standard input, or made up.
-fn value(name: &CredentialName, rule: &CredentialRule, generate: bool) -> anyhow::Result<Secret> {
-    if generate {
-        if matches!(rule.purpose, Purpose::Send { .. }) {
-            let why =
-                "--generate is for credentials that sign or authenticate: what is sent, the other side has to know";
-            return Err(Refused(why.to_owned()).into());
+impl NewValue {
+    async fn get(&self, name: &CredentialName, rule: &CredentialRule, plan: &Plan) -> anyhow::Result<Secret> {
+        if let Some(field) = &self.from {
+            return Ok(field.value(&mut Person::new(plan)).await?);
         }
-        return Ok(Secret::random()?);
+        if self.generate {
+            if matches!(rule.purpose, Purpose::Send { .. }) {
+                let why = "--generate is for credentials that sign or authenticate: what is sent, the other side has \
+                           to know";
+                return Err(Refused(why.to_owned()).into());
+            }
+            return Ok(Secret::random()?);
+        }
+        if io::stdin().is_terminal() {
+            return keys::secret(&format!("the value of {name}: ")).context("no value was read");
+        }
+        Self::read(rule)
     }
-    if io::stdin().is_terminal() {
-        return keys::secret(&format!("the value of {name}: ")).context("no value was read");
+
+    /// All of standard input, without a line break at its end.
+    fn read(rule: &CredentialRule) -> anyhow::Result<Secret> {
+        let mut bytes = Vec::new();
+        // One byte more than fits, so that what is too long is refused and not cut.
+        io::stdin()
+            .take(certosa_vault::SECRET_BYTES_MAX as u64 + 3)
+            .read_to_end(&mut bytes)
+            .context("no value was read")?;
+        if !matches!(rule.purpose, Purpose::Sign { .. }) || bytes.len() != 32 {
+            without_line_break(&mut bytes);
+        }
+        Ok(Secret::new(bytes)?)
     }
-    let mut bytes = Vec::new();
-    // One byte more than fits, so that what is too long is refused and not cut.
-    io::stdin()
-        .take(certosa_vault::SECRET_BYTES_MAX as u64 + 3)
-        .read_to_end(&mut bytes)
-        .context("no value was read")?;
-    if !matches!(rule.purpose, Purpose::Sign { .. }) || bytes.len() != 32 {
-        without_line_break(&mut bytes);
-    }
-    Ok(Secret::new(bytes)?)
 }
 
 fn without_line_break(bytes: &mut Vec<u8>) {

@@ -23,6 +23,9 @@ const IDLE: Duration = Duration::from_secs(60);
 /// How long a writer waits for another one.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// How many rows the thread of a connection reads ahead: with the 50 of sqlx it is woken up for each few of them.
+const ROWS: usize = 4096;
+
 impl Sqlite {
     pub(super) async fn open(folder: &Path) -> Result<Self, StateError> {
         let file = folder.join("state.db");
@@ -34,6 +37,7 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY)
+            .row_buffer_size(ROWS)
             // What is deleted is overwritten.
             .pragma("secure_delete", "ON");
         let pool = SqlitePoolOptions::new()

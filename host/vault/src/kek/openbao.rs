@@ -1,28 +1,78 @@
-//! A KEK in the key-value store of OpenBao, version 2 (or of Vault, whose interface it keeps).
+//! A field in the key-value store of OpenBao, version 2 (or of Vault, whose interface it keeps): a KEK, or the value of a
+//! credential.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::str::FromStr;
 
 use certosa_model::Host;
 use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
-use super::Kek;
-use super::source::{KekError, KekSourceError};
+use super::source::{KekSourceError, Outside};
+use crate::secret::{Secret, SecretLength};
 
 /// The most that [`Outside::fetch`](crate::Outside::fetch) may bring.
 pub const FETCHED_BYTES_MAX: usize = 64 << 10;
 const URL_BYTES_MAX: usize = 1024;
 
-/// One field of one secret.
+/// One field of one secret: `openbao+https://host:port/v1/MOUNT/data/PATH#FIELD`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvField {
     url: String,
     field: String,
 }
 
+#[derive(Debug, thiserror::Error)]
+pub enum KvError {
+    #[error("cannot fetch {url}")]
+    Fetch { url: String, source: Box<dyn Error + Send + Sync> },
+    #[error("the answer of {url} is not what OpenBao's KV version 2 answers: {what}")]
+    Answer { url: String, what: &'static str },
+    #[error("the field `{field}` of {url} cannot be used")]
+    Length { url: String, field: String, source: SecretLength },
+}
+
 impl KvField {
-    pub(super) fn new(text: &str) -> Result<Self, KekSourceError> {
-        let (url, field) = text.split_once('#').ok_or(KekSourceError::OpenBao)?;
+    /// The text of the field as the value of a credential, as it is there.
+    pub async fn value(&self, outside: &mut impl Outside) -> Result<Secret, KvError> {
+        let text = self.text(outside).await?;
+        let (url, field) = (self.url.clone(), self.field.clone());
+        Secret::new(text.as_bytes().to_vec()).map_err(|source| KvError::Length { url, field, source })
+    }
+
+    /// The text of the field.
+    pub(super) async fn text(&self, outside: &mut impl Outside) -> Result<Zeroizing<String>, KvError> {
+        let body = outside.fetch(&self.url).await;
+        let body = body.map_err(|source| KvError::Fetch { url: self.url.clone(), source })?;
+        self.read(&Zeroizing::new(body))
+    }
+
+    /// Takes the text out of `{"data":{"data":{FIELD:"…"}, …}, …}`. Nothing else is copied out of the answer.
+    fn read(&self, body: &[u8]) -> Result<Zeroizing<String>, KvError> {
+        let odd = |what| KvError::Answer { url: self.url.clone(), what };
+        if body.len() > FETCHED_BYTES_MAX {
+            return Err(odd("it has more than 64 KiB"));
+        }
+        let answer = member(body, "data").ok_or_else(|| odd("it has no object `data`"))?;
+        let data = member(answer.get().as_bytes(), "data").ok_or_else(|| odd("there is no object `data` in `data`"))?;
+        let value = member(data.get().as_bytes(), &self.field)
+            .ok_or_else(|| odd("the field is not there, or the version was deleted"))?;
+        // Without escapes it is borrowed, and the parser keeps nothing of it.
+        let plain = serde_json::from_str::<&str>(value.get()).map(str::to_owned);
+        let text = plain.or_else(|_| serde_json::from_str(value.get()));
+        text.map(Zeroizing::new).map_err(|_| odd("the field is no text"))
+    }
+}
+
+impl FromStr for KvField {
+    type Err = KekSourceError;
+
+    fn from_str(text: &str) -> Result<Self, KekSourceError> {
+        let address = text.strip_prefix("openbao+").ok_or(KekSourceError::OpenBao)?;
+        let (url, field) = address.split_once('#').ok_or(KekSourceError::OpenBao)?;
         let (authority, path) =
             url.strip_prefix("https://").and_then(|rest| rest.split_once("/v1/")).ok_or(KekSourceError::OpenBao)?;
         let (mount, secret) = path.split_once("/data/").ok_or(KekSourceError::OpenBao)?;
@@ -37,25 +87,11 @@ impl KvField {
             && field.bytes().all(is_plain);
         if fits { Ok(Self { url: url.to_owned(), field: field.to_owned() }) } else { Err(KekSourceError::OpenBao) }
     }
+}
 
-    pub(super) fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// Takes the KEK out of `{"data":{"data":{FIELD:"…"}, …}, …}`. Nothing is copied out of the answer but the KEK.
-    pub(super) fn read(&self, body: &[u8]) -> Result<Kek, KekError> {
-        let odd = |what| KekError::Answer { url: self.url.clone(), what };
-        if body.len() > FETCHED_BYTES_MAX {
-            return Err(odd("it has more than 64 KiB"));
-        }
-        let answer = member(body, "data").ok_or_else(|| odd("it has no object `data`"))?;
-        let data = member(answer.get().as_bytes(), "data").ok_or_else(|| odd("there is no object `data` in `data`"))?;
-        let value = member(data.get().as_bytes(), &self.field)
-            .ok_or_else(|| odd("the field is not there, or the version was deleted"))?;
-        // Borrowed, so a text with escapes is refused: neither hex nor base64 needs any.
-        let text: &str = serde_json::from_str(value.get()).map_err(|_| odd("the field is no plain text"))?;
-        let from = || format!("the field `{}` of {}", self.field, self.url);
-        Kek::parse_text(text.as_bytes()).map_err(|source| KekError::Shape { from: from(), source })
+impl fmt::Display for KvField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "openbao+{}#{}", self.url, self.field)
     }
 }
 
@@ -84,11 +120,13 @@ mod tests {
 
     #[test]
     fn one_field_of_an_answer_is_read() {
-        let field = KvField::new("https://bao.example:8200/v1/secret/data/kek#key").unwrap();
+        let field = KvField::from_str("openbao+https://bao.example:8200/v1/secret/data/kek#key").unwrap();
         let hex = "0123456789abcdef".repeat(4);
         let answer = |data: &str| format!(r#"{{"request_id":"1","data":{data},"warnings":null}}"#);
         let good = answer(&format!(r#"{{"data":{{"other":1,"key":"{hex}"}},"metadata":{{"version":3}}}}"#));
-        assert!(field.read(good.as_bytes()).is_ok());
+        assert_eq!(*field.read(good.as_bytes()).unwrap(), hex);
+        let lines = answer(r#"{"data":{"key":"-----BEGIN\nEND\u002d"}}"#);
+        assert_eq!(*field.read(lines.as_bytes()).unwrap(), "-----BEGIN\nEND-");
         for bad in [
             String::new(),
             "null".into(),
@@ -97,8 +135,8 @@ mod tests {
             answer(r#"{"data":null,"metadata":{"deletion_time":"2026-01-01T00:00:00Z"}}"#),
             answer(&format!(r#"{{"key":"{hex}"}}"#)),
             answer(r#"{"data":{"key":1}}"#),
-            answer(r#"{"data":{"key":"\u0030123"}}"#),
-            answer(r#"{"data":{"key":"short"}}"#),
+            answer(r#"{"data":{"key":null}}"#),
+            answer(r#"{"data":{"key":{"value":"nested"}}}"#),
             format!("{good}{}", " ".repeat(FETCHED_BYTES_MAX)),
             good[..good.len() - 1].to_owned(),
         ] {

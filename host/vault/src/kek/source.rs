@@ -9,7 +9,7 @@ use std::str::FromStr;
 use zeroize::Zeroizing;
 
 use super::exec::{Helper, HelperError};
-use super::openbao::KvField;
+use super::openbao::{KvError, KvField};
 use super::passphrase::Derivation;
 use super::{Kek, KekShape, file};
 use crate::secret::Secret;
@@ -103,10 +103,8 @@ pub enum KekError {
     Argon2(argon2::Error),
     #[error("the KEK helper {program} did not give a KEK")]
     Helper { program: PathBuf, source: HelperError },
-    #[error("cannot fetch the KEK from {url}")]
-    Fetch { url: String, source: Box<dyn Error + Send + Sync> },
-    #[error("the answer of {url} is not what OpenBao's KV version 2 answers: {what}")]
-    Answer { url: String, what: &'static str },
+    #[error(transparent)]
+    OpenBao(#[from] KvError),
     #[error("the system has no random numbers")]
     Random,
 }
@@ -124,10 +122,9 @@ impl KekSource {
             }
             Self::Exec(helper) => helper.run().await,
             Self::OpenBao(field) => {
-                let url = field.url();
-                let body = outside.fetch(url).await;
-                let body = body.map_err(|source| KekError::Fetch { url: url.to_owned(), source })?;
-                field.read(&Zeroizing::new(body))
+                let text = field.text(outside).await?;
+                let shape = |source| KekError::Shape { from: field.to_string(), source };
+                Kek::parse_text(text.as_bytes()).map_err(shape)
             }
         }
     }
@@ -161,10 +158,7 @@ impl FromStr for KekSource {
         if let Some(rest) = text.strip_prefix("exec://") {
             return Ok(Self::Exec(Helper::new(rest)?));
         }
-        match text.strip_prefix("openbao+") {
-            Some(url) => Ok(Self::OpenBao(KvField::new(url)?)),
-            None => Err(KekSourceError::Scheme),
-        }
+        if text.starts_with("openbao+") { Ok(Self::OpenBao(text.parse()?)) } else { Err(KekSourceError::Scheme) }
     }
 }
 
@@ -176,7 +170,7 @@ impl fmt::Display for KekSource {
             Self::Env(variable) => write!(f, "env://{}", variable.0),
             Self::Passphrase => f.write_str("passphrase"),
             Self::Exec(helper) => write!(f, "exec://{}", helper.program().display()),
-            Self::OpenBao(field) => write!(f, "openbao+{}", field.url()),
+            Self::OpenBao(field) => field.fmt(f),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::{future, io};
 
-use certosa_vault::{KekError, KekShape, KekSource, Made, Outside, SealedVault, Secret, Vault, VaultError};
+use certosa_vault::{KekError, KekShape, KekSource, KvError, Made, Outside, SealedVault, Secret, Vault, VaultError};
 
 use crate::support::*;
 
@@ -155,7 +155,7 @@ async fn openbao_is_asked_for_one_field() {
     let kek = source(text).load(None, &mut world).await.unwrap();
     assert_eq!(world.asked, ["https://bao.example:8200/v1/secret/data/certosa"]);
     assert_eq!(*kek.id(), *certosa_vault::Kek::new(&std::array::from_fn(|at| at as u8)).unwrap().id());
-    assert!(matches!(load(text).await, Err(KekError::Fetch { .. })));
+    assert!(matches!(load(text).await, Err(KekError::OpenBao(KvError::Fetch { .. }))));
     let mut world = World { body: r#"{"errors":["permission denied"]}"#, ..World::default() };
-    assert!(matches!(source(text).load(None, &mut world).await, Err(KekError::Answer { .. })));
+    assert!(matches!(source(text).load(None, &mut world).await, Err(KekError::OpenBao(KvError::Answer { .. }))));
 }
