@@ -1,10 +1,12 @@
 //! The same call on the floor, on the house and on its peers, in one run.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::args::Args;
 use crate::chart::{Bar, Chart, Kind, Section, thousands};
-use crate::load::{Figures, Load};
+use crate::load::{Figures, Load, is_calm, median};
 use crate::peers::{PEERS, Peer, Running, Started};
 use crate::place::Place;
 use crate::{Done, tell};
@@ -12,11 +14,14 @@ use crate::{Done, tell};
 /// Whoever is asked again at once by every connection is busy, unless it waits for something else than a processor.
 const BUSY_MIN: f64 = 0.8;
 const NOT_CALM: &str = "no round was calm";
+/// Compilers of peers have to see what is called often; after that each round begins with a short one.
+const FIRST_WARM_UP: Duration = Duration::from_secs(3);
+const WARM_UP: Duration = Duration::from_millis(100);
 
 #[derive(Serialize)]
 struct Results {
     connections: usize,
-    seconds: u64,
+    round_ms: u64,
     rounds: usize,
     rows: Vec<Row>,
 }
@@ -61,52 +66,61 @@ struct Round {
 }
 
 pub(crate) fn run(args: &Args, place: &Place) -> Done<()> {
-    let load = Load { connections: args.number("--connections", 16)?, seconds: args.number("--seconds", 5)? };
-    let rounds = args.number("--rounds", 3)?;
+    compare(args, place, args.text("--only"))
+}
+
+/// The peers of these names, or all, each between two floors.
+pub(crate) fn compare(args: &Args, place: &Place, only: Option<&str>) -> Done<()> {
+    let (connections, rounds) = (args.number("--connections", 16)?, args.number("--rounds", 30)?);
+    let round_ms = args.number("--round-ms", 500)?;
+    let load = Load { connections, warm_up: WARM_UP, time: Duration::from_millis(round_ms) };
     let (mut contestants, mut rows) = (Vec::new(), Vec::new());
-    for peer in wanted(args) {
+    for peer in wanted(only) {
         match peer.start(place) {
             Ok(Started::Running(running)) => {
-                contestants.push(Contestant { peer, running, rounds: Vec::new(), resident_kib: 0, failed: None });
+                let mut contestant = Contestant { peer, running, rounds: Vec::new(), resident_kib: 0, failed: None };
+                contestant.load(&Load { warm_up: FIRST_WARM_UP, ..load })?;
+                contestants.push(contestant);
             }
             Ok(Started::Absent(why)) => rows.push(left_out(peer, &why)),
             Err(error) => rows.push(left_out(peer, &format!("it failed: {error}"))),
         }
     }
-    let Load { connections, seconds } = load;
-    tell(&format!("{connections} connections, {seconds} s a round, {rounds} rounds, one processor for each side"));
+    tell(&format!("{connections} connections, {rounds} rounds of {round_ms} ms, one processor for each side"));
     tell("server, client: time on the processor for each call, and its share of the time");
     let (floor, peers) =
         contestants.split_first_mut().filter(|(first, _)| first.peer.key == "floor").ok_or("no floor")?;
-    let mut last = floor.load(&load)?;
-    let mut floors = vec![last];
     for round in 1..=rounds {
         tell(&format!("round {round}"));
-        for contestant in peers.iter_mut().filter(|contestant| contestant.failed.is_none()) {
-            let figures = contestant.load(&load);
-            let after = floor.load(&load)?;
-            let before = std::mem::replace(&mut last, after);
-            floors.push(after);
-            match figures {
-                Ok(figures) => contestant.rounds.push(Round { figures, floors: [before, after] }),
-                Err(error) => contestant.failed = Some(error.to_string()),
-            }
-        }
+        one_round(floor, peers, &load)?;
     }
-    let best = floors.iter().map(|floor| floor.per_second).fold(0.0, f64::max);
-    let calm_floors: Vec<_> = floors.into_iter().filter(|floor| floor.is_calm(best)).collect();
-    let floor =
-        if calm_floors.is_empty() { left_out(floor.peer, NOT_CALM) } else { floor.row(1.0, 1.0, &calm_floors)? };
+    let calm: Vec<_> = peers.iter().flat_map(|peer| peer.calm().flat_map(|round| round.floors)).collect();
+    let floor = if calm.is_empty() { left_out(floor.peer, NOT_CALM) } else { floor.row(1.0, 1.0, &calm)? };
     let mut measured = vec![floor];
     for contestant in peers {
-        measured.push(contestant.result(best)?);
+        measured.push(contestant.result()?);
     }
     measured.append(&mut rows);
-    finish(&Results { connections, seconds, rounds, rows: measured }, args, place)
+    finish(&Results { connections, round_ms, rounds, rows: measured }, args, place)
 }
 
-fn wanted(args: &Args) -> impl Iterator<Item = &'static Peer> {
-    let only: Option<Vec<&str>> = args.text("--only").map(|names| names.split(',').collect());
+/// Each peer once, with a floor before and after it.
+fn one_round(floor: &mut Contestant, peers: &mut [Contestant], load: &Load) -> Done<()> {
+    let mut before = floor.load(load)?;
+    for contestant in peers.iter_mut().filter(|contestant| contestant.failed.is_none()) {
+        let figures = contestant.load(load);
+        let after = floor.load(load)?;
+        match figures {
+            Ok(figures) => contestant.rounds.push(Round { figures, floors: [before, after] }),
+            Err(error) => contestant.failed = Some(error.to_string()),
+        }
+        before = after;
+    }
+    Ok(())
+}
+
+fn wanted(only: Option<&str>) -> impl Iterator<Item = &'static Peer> {
+    let only: Option<Vec<&str>> = only.map(|names| names.split(',').collect());
     PEERS.iter().filter(move |peer| peer.key == "floor" || only.as_ref().is_none_or(|only| only.contains(&peer.key)))
 }
 
@@ -131,21 +145,24 @@ impl Contestant {
         figures
     }
 
-    /// The median of its calm rounds: those between two calm floors.
-    fn result(&self, best: f64) -> Done<Row> {
+    fn calm(&self) -> impl Iterator<Item = &Round> {
+        self.rounds.iter().filter(|round| is_calm(&round.floors))
+    }
+
+    /// The median of its calm rounds.
+    fn result(&self) -> Done<Row> {
         if let Some(why) = &self.failed {
             return Ok(left_out(self.peer, why));
         }
         let of_time = |round: &Round| mean(&round.floors, |floor| floor.server_us) / round.figures.server_us;
-        let ratio_of_time = median(self.rounds.iter().map(of_time)).unwrap_or(f64::NAN);
-        let is_calm = |round: &&Round| round.floors.iter().all(|floor| floor.is_calm(best));
-        let calm: Vec<_> = self.rounds.iter().filter(is_calm).collect();
-        let ratio = |round: &&Round| round.figures.per_second / mean(&round.floors, |floor| floor.per_second);
-        let Some(ratio) = median(calm.iter().map(ratio)) else {
+        let ratio = |round: &Round| round.figures.per_second / mean(&round.floors, |floor| floor.per_second);
+        let Some(ratio) = median(self.calm().map(ratio)) else {
+            let ratio_of_time = median(self.rounds.iter().map(of_time)).unwrap_or(f64::NAN);
             let why = format!("{NOT_CALM}; by time on the processor {ratio_of_time:.3} of the floor");
             return Ok(left_out(self.peer, &why));
         };
-        self.row(ratio, ratio_of_time, &calm.iter().map(|round| round.figures).collect::<Vec<_>>())
+        let ratio_of_time = median(self.calm().map(of_time)).unwrap_or(f64::NAN);
+        self.row(ratio, ratio_of_time, &self.calm().map(|round| round.figures).collect::<Vec<_>>())
     }
 
     fn row(&self, ratio: f64, ratio_of_time: f64, calm: &[Figures]) -> Done<Row> {
@@ -159,12 +176,6 @@ impl Contestant {
 
 fn mean(floors: &[Figures; 2], of: fn(&Figures) -> f64) -> f64 {
     floors.iter().map(of).sum::<f64>() / 2.0
-}
-
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut sorted: Vec<_> = values.collect();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied()
 }
 
 fn left_out(peer: &Peer, why: &str) -> Row {
@@ -223,8 +234,8 @@ fn chart(results: &Results) -> Chart {
     Chart {
         title: "Echo calls, as a share of a bare HTTP server".to_owned(),
         subtitle: format!(
-            "One processor for the server, {} connections, every answer checked, medians of calm rounds of {} s",
-            results.connections, results.seconds
+            "One processor for the server, {} connections, every answer checked, medians of calm rounds of {} ms",
+            results.connections, results.round_ms
         ),
         sections: vec![Section { title: String::new(), bars }],
     }

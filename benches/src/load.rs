@@ -15,12 +15,13 @@ use crate::call::{Call, FIRST_ID, Template, check};
 use crate::http::Answer;
 use crate::server::{pin_to_second_processor, processor_time};
 
-const WARM_UP: Duration = Duration::from_millis(500);
 const BUFFER: usize = 64 << 10;
 
+#[derive(Clone, Copy)]
 pub(crate) struct Load {
     pub connections: usize,
-    pub seconds: u64,
+    pub warm_up: Duration,
+    pub time: Duration,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -43,8 +44,8 @@ impl Load {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let ids = Arc::new(AtomicU64::new(FIRST_ID));
-            let from = Instant::now() + WARM_UP;
-            let until = from + Duration::from_secs(self.seconds);
+            let from = Instant::now() + self.warm_up;
+            let until = from + self.time;
             let mut workers = Vec::new();
             for _ in 0..self.connections {
                 let connection = Connection::open(address, call).await?;
@@ -61,7 +62,7 @@ impl Load {
                 let place = (times.len() as f64 * share) as usize;
                 times.get(place).copied().unwrap_or_default()
             };
-            let per_second = times.len() as f64 / self.seconds as f64;
+            let per_second = times.len() as f64 / self.time.as_secs_f64();
             let [server_us, client_us] = [server_busy, client_busy].map(|busy| busy * 1e6 / per_second);
             let (p50_us, p99_us) = (at(0.5), at(0.99));
             Ok(Figures { per_second, p50_us, p99_us, server_busy, client_busy, server_us, client_us })
@@ -158,17 +159,23 @@ impl Last {
     }
 }
 
-/// A floor that comes this close to the best one, and as close to what its processor can do, was taken on a calm
-/// machine. Whatever else the machine does slows a fast floor more than a slow server, so what was taken at another
-/// time does not count.
+/// Two floors that were busy for this share of the time, and come this close to each other, were taken on a machine that
+/// did nothing else from the first to the second. How fast it was at that time does not matter to a ratio.
 const CALM: f64 = 0.9;
 
-impl Figures {
-    /// Whether this floor was taken while the machine did nothing else. `best` is the best one.
-    pub(crate) fn is_calm(&self, best: f64) -> bool {
-        self.per_second >= CALM * best && self.server_busy.max(self.client_busy) >= CALM
-    }
+/// Whether nothing else was done between these floors.
+pub(crate) fn is_calm([before, after]: &[Figures; 2]) -> bool {
+    let (less, more) = (before.per_second.min(after.per_second), before.per_second.max(after.per_second));
+    less >= CALM * more && [before, after].iter().all(|floor| floor.server_busy.max(floor.client_busy) >= CALM)
+}
 
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut sorted: Vec<_> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied()
+}
+
+impl Figures {
     /// The round in the middle, by throughput.
     pub(crate) fn median(rounds: &[Self]) -> Option<Self> {
         let mut sorted = rounds.to_vec();

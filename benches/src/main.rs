@@ -32,12 +32,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Done<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const HELP: &str = "\
-certosa-bench [--connections N] [--seconds N] [--rounds N] [--no-load]
+certosa-bench [--connections N] [--round-ms N] [--rounds N] [--no-load]
 
   Prints the time of a start, the memory of idle sessions, the time of a long list; then requests per second,
   p50, p99 and memory of the house and of the floor, and their ratio. --no-load leaves out the second part.
 
-certosa-bench compare [--connections N] [--seconds N] [--rounds N] [--only NAME,...] [--draw]
+certosa-bench compare [--connections N] [--round-ms N] [--rounds N] [--only NAME,...] [--draw]
 
   The same call on the floor, on the house and on the peers that `cargo xtask bench peers` installed. Writes
   target/compare.json; --draw also draws docs/figures/compare.svg.
@@ -52,7 +52,7 @@ certosa-bench density [--sizes N,...] [--draw]
   Memory, first and second call and start of houses of so many bundles. Writes target/density.json; --draw also
   draws docs/figures/density.svg. The first time the components have to be compiled, one after the other.
 
-certosa-bench neighbours [--seconds N] [--rounds N] [--draw]
+certosa-bench neighbours [--round-ms N] [--rounds N] [--draw]
 
   p50 and p99 of an honest tool beside one that spins, allocates, hoards streams, floods its log or breaks off.
   Writes target/neighbours.json; --draw also draws docs/figures/neighbours.svg.

@@ -3,6 +3,7 @@
 //! other. What the honest tool has to bear is compared with what a neighbour costs that only does honest work.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
@@ -11,17 +12,19 @@ use crate::args::Args;
 use crate::call::{Call, FIRST_ID, meta};
 use crate::chart::{Bar, Chart, Kind, Section, thousands};
 use crate::http::Client;
-use crate::load::{Figures, Load};
+use crate::load::{Figures, Load, median};
 use crate::place::Place;
 use crate::server::{Server, pinned};
 use crate::{Done, tell};
 
 const CONNECTIONS: usize = 4;
+const WARM_UP: Duration = Duration::from_millis(500);
+const HONEST: &str = "honest";
 
 /// What a neighbour does, the tool that does it, and its arguments.
 const NEIGHBOURS: [(&str, &str, &str); 7] = [
     ("nobody", "", ""),
-    ("honest", "hello_echo", r#"{"text":"the text of a neighbour"}"#),
+    (HONEST, "hello_echo", r#"{"text":"the text of a neighbour"}"#),
     ("spinning", "probe_spin", "{}"),
     ("allocating", "probe_hoard", r#"{"mib":100}"#),
     ("hoarding streams", "probe_streams", r#"{"count":1000}"#),
@@ -35,29 +38,40 @@ struct Row {
     honest: Figures,
     /// Calls of the neighbour that were answered, in a second.
     neighbour_per_second: f64,
+    /// The p99 of the honest call over that beside an honest neighbour.
+    p99_ratio: f64,
+}
+
+/// One round beside one neighbour.
+struct One {
+    honest: Figures,
+    neighbour_per_second: f64,
 }
 
 pub(crate) fn run(args: &Args, place: &Place) -> Done<()> {
     let fields = "bundles = [(name = \"hello\", file = \"bundles/hello.wasm\"), \
                   (name = \"probe\", file = \"bundles/probe.wasm\")]";
     let manifest = place.manifest("neighbours.capnp", fields)?;
-    let (seconds, rounds) = (args.number("--seconds", 3)?, args.number("--rounds", 3)?);
-    let mut rows = Vec::new();
-    for (neighbour, tool, arguments) in NEIGHBOURS {
-        let mut taken = Vec::new();
-        for _ in 0..rounds {
+    let (time, rounds) = (Duration::from_millis(args.number("--round-ms", 1000)?), args.number("--rounds", 9)?);
+    let load = Load { connections: 1, warm_up: WARM_UP, time };
+    let mut taken = NEIGHBOURS.map(|_| Vec::new());
+    for round in 1..=rounds {
+        tell(&format!("round {round}"));
+        for ((neighbour, tool, arguments), taken) in NEIGHBOURS.iter().zip(&mut taken) {
             let mut command = pinned(&place.certosa());
             // What the neighbours leave in the log is not what is measured here.
             command.stderr(std::process::Stdio::null()).args(["serve", "-o", "json"]).arg(&manifest);
             let server = Server::start(&mut command)?;
-            taken.push(beside(&server, tool, arguments, seconds)?);
+            let one = beside(&server, tool, arguments, &load)?;
             server.stop()?;
+            tell(&format!("  {neighbour:<18} {}   neighbour {:>7.0}/s", one.honest, one.neighbour_per_second));
+            taken.push(one);
         }
-        let honest: Vec<_> = taken.iter().map(|(figures, _)| *figures).collect();
-        let neighbour_per_second = taken.iter().map(|(_, per_second)| per_second).sum::<f64>() / taken.len() as f64;
-        let row = Row { neighbour, honest: Figures::median(&honest).ok_or("no round")?, neighbour_per_second };
-        tell(&format!("{neighbour:<18} {}   neighbour {:>7.0}/s", row.honest, row.neighbour_per_second));
-        rows.push(row);
+    }
+    let rows = rows(&taken)?;
+    tell("medians; p99 as a multiple of that beside an honest neighbour in the same round:");
+    for Row { neighbour, honest, p99_ratio, .. } in &rows {
+        tell(&format!("  {neighbour:<18} p50 {:>6} µs  p99 {:>6} µs  {p99_ratio:.2}", honest.p50_us, honest.p99_us));
     }
     let path = place.target.join("neighbours.json");
     std::fs::write(&path, serde_json::to_string_pretty(&rows)? + "\n")?;
@@ -70,22 +84,38 @@ pub(crate) fn run(args: &Args, place: &Place) -> Done<()> {
     Ok(())
 }
 
+fn rows(taken: &[Vec<One>; NEIGHBOURS.len()]) -> Done<Vec<Row>> {
+    let honest = NEIGHBOURS.iter().position(|(name, ..)| *name == HONEST).ok_or("nobody is honest")?;
+    let honest = taken.get(honest).ok_or("nobody is honest")?;
+    let row = |((neighbour, ..), taken): (&(&'static str, &str, &str), &Vec<One>)| {
+        let figures: Vec<_> = taken.iter().map(|one| one.honest).collect();
+        let p99 = |one: &One| f64::from(one.honest.p99_us);
+        let ratios = taken.iter().zip(honest).map(|(one, honest)| p99(one) / p99(honest));
+        Ok(Row {
+            neighbour,
+            honest: Figures::median(&figures).ok_or("no round")?,
+            neighbour_per_second: taken.iter().map(|one| one.neighbour_per_second).sum::<f64>() / taken.len() as f64,
+            p99_ratio: median(ratios).ok_or("no round")?,
+        })
+    };
+    NEIGHBOURS.iter().zip(taken).map(row).collect()
+}
+
 /// One honest connection beside those of the neighbour.
-fn beside(server: &Server, tool: &str, arguments: &str, seconds: u64) -> Done<(Figures, f64)> {
+fn beside(server: &Server, tool: &str, arguments: &str, load: &Load) -> Done<One> {
     let (stop, answered) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         let connections = if tool.is_empty() { 0 } else { CONNECTIONS };
         let neighbours: Vec<_> = (0..connections)
             .map(|_| scope.spawn(|| keep_calling(&server.address, tool, arguments, &stop, &answered)))
             .collect();
-        let load = Load { connections: 1, seconds };
         let figures = load.run(&server.address, &Call::modern("hello_echo"), &[server.id()]);
-        let per_second = answered.load(Ordering::Relaxed) as f64 / (seconds as f64 + 0.5);
+        let per_second = answered.load(Ordering::Relaxed) as f64 / (load.warm_up + load.time).as_secs_f64();
         stop.store(true, Ordering::Relaxed);
         for neighbour in neighbours {
             neighbour.join().map_err(|_| "a neighbour broke off")??;
         }
-        Ok((figures?, per_second))
+        Ok(One { honest: figures?, neighbour_per_second: per_second })
     })
 }
 
@@ -112,7 +142,7 @@ fn chart(rows: &[Row]) -> Chart {
     let section = |title: &str, figure: fn(&Figures) -> u32| {
         let bars = rows.iter().map(|row| {
             let value = f64::from(figure(&row.honest));
-            let kind = if matches!(row.neighbour, "nobody" | "honest") { Kind::Floor } else { Kind::Ours };
+            let kind = if matches!(row.neighbour, "nobody" | HONEST) { Kind::Floor } else { Kind::Ours };
             Bar {
                 label: row.neighbour.to_owned(),
                 note: String::new(),
