@@ -26,7 +26,7 @@ fn echoes_come_back_without_it() {
 /// Every output, every response and every log is looked through in every test; this one provokes as many as it can.
 #[test]
 fn nothing_that_is_written_has_it() {
-    let (server, house) = open();
+    let (server, mut house) = open();
     for path in ["/echo", "/echo/header", "/status/500", "/redirect?to=http://localhost:1/", "/hang"] {
         errand(&house, &server, "fetch", path, json!({"path": if path == "/hang" { "/status/404" } else { path }}));
     }
@@ -45,6 +45,7 @@ fn nothing_that_is_written_has_it() {
     }
     house.folder.run(&["-vv", "call", "errand_available"]);
     house.signal("-TERM");
+    house.child.wait().unwrap();
     let files = Command::new("find").arg(house.folder.path(".certosa")).args(["-type", "f"]).output().unwrap();
     for file in String::from_utf8(files.stdout).unwrap().lines() {
         is_quiet(file, &std::fs::read(file).unwrap());
