@@ -35,12 +35,16 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+/// The one that `certosa` has, for both sides.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const HOST: &str = "api.test";
 const SECRET: &str = "ghp_0123456789abcdefABCDEF0123456789abcd";
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 21;
 
 fn main() {
-    let round = std::env::args().nth(1).map_or(300, |text| text.parse().unwrap());
+    let round = std::env::args().nth(1).map_or(100, |text| text.parse().unwrap());
     let only = std::env::args().nth(2);
     let (address, root) = serve();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
