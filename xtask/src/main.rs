@@ -14,8 +14,9 @@ cargo xtask COMMAND
   demo     build everything and run the demo house at http://127.0.0.1:8787/mcp
   test     run every test; --strict also checks formatting, lints and the instructions of a call (valgrind)
   build    build the bundles and the host
+  dist     build the host as it is installed: target/dist/certosa (the first time about 30 minutes on 2 cores)
   foreign  build the bundles in other languages
-  bench    the load bench: how close the house comes to a bare HTTP server
+  bench    the load bench: how close the house comes to a bare HTTP server, both as `dist` builds them
            bench peers      install what `bench compare` compares with (the first time about 20 minutes)
            bench compare    the same call on the floor, the house and its peers; --draw draws the figure
            bench help       what else there is
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         Some("demo") => demo(),
         Some("test") => test(strict),
         Some("build") => build(),
+        Some("dist") => dist(),
         Some("foreign") => clients().and_then(|()| foreign()),
         Some("bench") => bench(&args),
         Some("help" | "--help" | "-h") | None => {
@@ -139,16 +141,27 @@ fn instructions() -> Done {
 
 fn build() -> Done {
     let started = Instant::now();
+    bundles()?;
+    step("building the host (the first time this compiles wasmtime: about 10 minutes on 2 cores)");
+    run(cargo().args(["build", "--release", "--locked", "--workspace"]))?;
+    tell(&format!("built in {} s", started.elapsed().as_secs()));
+    Ok(())
+}
+
+fn bundles() -> Done {
     guest_target()?;
     step("building the bundles");
     let bundles = root().join("bundles/Cargo.toml");
     let guests = ["build", "--release", "--locked", "--target", "wasm32-wasip2", "--manifest-path"];
     run(cargo().args(guests).arg(bundles).arg("--target-dir").arg(target()))?;
-    collect_bundles().map_err(|error| format!("could not collect the bundles: {error}"))?;
-    step("building the host (the first time this compiles wasmtime: about 10 minutes on 2 cores)");
-    run(cargo().args(["build", "--release", "--locked", "--workspace"]))?;
-    tell(&format!("built in {} s", started.elapsed().as_secs()));
-    Ok(())
+    collect_bundles().map_err(|error| format!("could not collect the bundles: {error}"))
+}
+
+/// The house, and the bench with its floor, optimised across all crates.
+fn dist() -> Done {
+    step("building the host as it is installed (the first time about 30 minutes on 2 cores)");
+    let whole = ["build", "--profile", "dist", "--locked", "--workspace", "--bin", "certosa", "--bin", "certosa-bench"];
+    run(cargo().args(whole))
 }
 
 fn guest_target() -> Done {
@@ -314,9 +327,17 @@ fn bench(args: &[String]) -> Done {
     if args.get(1).is_some_and(|arg| arg == "peers") {
         return peers();
     }
-    build()?;
+    // The budget of instructions is that of the build that is tested.
+    let built = if args.get(1).is_some_and(|arg| arg == "instructions") {
+        build()?;
+        "release"
+    } else {
+        bundles()?;
+        dist()?;
+        "dist"
+    };
     let rest = args.iter().skip(1);
-    run(Command::new(target().join("release/certosa-bench")).args(rest).current_dir(root()))
+    run(Command::new(target().join(built).join("certosa-bench")).args(rest).current_dir(root()))
 }
 
 /// Installs what the house is compared with, under `target/peers`.
