@@ -33,12 +33,15 @@ impl Forms {
         for secret in secrets {
             forms.add(secret, is_plain(secret), str::from_utf8(secret).is_ok());
         }
-        forms.places.sort_unstable_by_key(|place| std::cmp::Reverse(place.len()));
+        let Self { bytes, places } = &mut forms;
+        let form = |place: &Range<usize>| bytes.get(place.clone());
+        places.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| form(a).cmp(&form(b))));
+        places.dedup_by(|a, b| form(a) == form(b));
         forms
     }
 
     /// The same of how the secrets begin: each form begins like one of these, for at least [`SEARCHED_BYTES_MIN`] bytes.
-    /// They are few bytes, and all that it takes to see that a text has no form in it.
+    /// They are few bytes, and all that it takes to see that a text has no form in it. Some may be there twice.
     pub(crate) fn beginnings(secrets: &[&[u8]]) -> Self {
         let room = secrets.len() * OUTLINE_BYTES * GROWTH_MAX;
         let mut forms = Self { bytes: Zeroizing::new(Vec::with_capacity(room)), places: Vec::with_capacity(32) };
@@ -151,8 +154,7 @@ impl Forms {
         let start = self.bytes.len();
         write(&mut self.bytes);
         let place = start..self.bytes.len();
-        let form = self.bytes.get(place.clone()).unwrap_or_default();
-        if form.len() < SEARCHED_BYTES_MIN || self.iter().any(|other| other == form) {
+        if place.len() < SEARCHED_BYTES_MIN {
             // What is left behind the end is overwritten with the rest.
             self.bytes.truncate(start);
         } else {

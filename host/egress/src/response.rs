@@ -91,14 +91,14 @@ impl ResponseBody {
         self.revoked = revoked;
     }
 
-    /// A piece that came, as the guest may have it.
-    fn add(&mut self, piece: Bytes) -> Result<(), EgressError> {
+    /// A piece that came, as the guest may have it. `is_last`: nothing follows.
+    fn add(&mut self, piece: Bytes, is_last: bool) -> Result<(), EgressError> {
         self.taken += piece.len() as u64;
         if self.taken > self.max {
             return Err(EgressError::Response(ResponseError::TooLarge));
         }
         match &mut self.scrubber {
-            Some(scrubber) => scrubber.push(piece, &mut self.pieces),
+            Some(scrubber) => scrubber.push(&piece, is_last, &mut self.pieces),
             None if piece.is_empty() => {}
             None => self.pieces.push_back(piece),
         }
@@ -110,7 +110,7 @@ impl ResponseBody {
         let Some(decoder) = &mut self.decoder else { return Ok(false) };
         match decoder.next().map_err(EgressError::Response)? {
             None => Ok(false),
-            Some(piece) => self.add(piece).map(|()| true),
+            Some(piece) => self.add(piece, false).map(|()| true),
         }
     }
 
@@ -118,7 +118,7 @@ impl ResponseBody {
         match frame.into_data() {
             Ok(data) => match &mut self.decoder {
                 Some(decoder) => decoder.push(data),
-                None => self.add(data)?,
+                None => self.add(data, self.is_through())?,
             },
             Err(frame) => {
                 let mut trailers = frame.into_trailers().unwrap_or_default();
@@ -134,21 +134,20 @@ impl ResponseBody {
 
     /// Ends where the source says that it is at its end, and does not wait to be asked once more.
     fn end_if_through(&mut self) -> Result<(), EgressError> {
-        match &self.source {
-            // What is packed is ended when all of it is unpacked.
-            Source::Open(body) if self.decoder.is_none() && body.is_end_stream() => self.end(),
-            _ => Ok(()),
-        }
+        if self.is_through() { self.end() } else { Ok(()) }
+    }
+
+    /// Whether nothing more comes. What is packed is through when all of it is unpacked.
+    fn is_through(&self) -> bool {
+        matches!(&self.source, Source::Open(body) if self.decoder.is_none() && body.is_end_stream())
     }
 
     fn end(&mut self) -> Result<(), EgressError> {
-        if let Some(decoder) = &mut self.decoder {
-            let last = decoder.finish().map_err(EgressError::Response)?;
-            self.add(last)?;
-        }
-        if let Some(scrubber) = &mut self.scrubber {
-            scrubber.finish(&mut self.pieces);
-        }
+        let last = match &mut self.decoder {
+            Some(decoder) => decoder.finish().map_err(EgressError::Response)?,
+            None => Bytes::new(),
+        };
+        self.add(last, true)?;
         self.source = Source::Ended;
         if let Some(link) = self.link.take() {
             link.give_back();

@@ -70,16 +70,12 @@ impl Scrubber {
         self.forms.get_or_init(|| Forms::of(&self.secrets.iter().map(|secret| secret.as_slice()).collect::<Vec<_>>()))
     }
 
-    /// Takes the next chunk, and puts what can go on behind `out`.
-    pub(crate) fn push(&mut self, chunk: Bytes, out: &mut VecDeque<Bytes>) {
-        if !chunk.is_empty() {
-            self.step(&chunk, false, out);
+    /// Takes the next chunk, and puts what can go on behind `out`: all of it and of what was kept back, if nothing
+    /// follows any more.
+    pub(crate) fn push(&mut self, chunk: &Bytes, is_last: bool, out: &mut VecDeque<Bytes>) {
+        if !chunk.is_empty() || is_last && !self.held.is_empty() {
+            self.step(chunk, is_last, out);
         }
-    }
-
-    /// Puts behind `out` what was kept back: nothing follows any more.
-    pub(crate) fn finish(&mut self, out: &mut VecDeque<Bytes>) {
-        self.step(&Bytes::new(), true, out);
     }
 
     /// Takes the secrets out of headers. One whose name has one goes altogether.
@@ -265,19 +261,30 @@ impl Beginnings {
             return searcher.find_in(text, (from..text.len()).into()).map(|found| found.start());
         }
         // Four bytes in a row have exactly one that is looked at here, and most bytes are in no beginning at all.
-        let behind = from + SEARCHED_BYTES_MIN - 1;
-        for (index, byte) in text.get(behind..)?.iter().step_by(SEARCHED_BYTES_MIN).enumerate() {
-            let places = self.places.get(usize::from(*byte)).copied().unwrap_or(0);
-            if places == 0 {
-                continue;
+        let mut here = from + SEARCHED_BYTES_MIN - 1;
+        while let Some(byte) = text.get(here) {
+            let mut places = self.places_of(*byte);
+            if places != 0 {
+                places &= self.places_between(text.get(here - 1), text.get(here + 1));
+                let begins = |place: &usize| places & 1 << place != 0 && self.begins(text, here - place);
+                if let Some(place) = (0..SEARCHED_BYTES_MIN).rev().find(begins) {
+                    return Some(here - place);
+                }
             }
-            let here = behind + index * SEARCHED_BYTES_MIN;
-            let begins = |place: &usize| places & 1 << place != 0 && self.begins(text, here - place);
-            if let Some(place) = (0..SEARCHED_BYTES_MIN).rev().find(begins) {
-                return Some(here - place);
-            }
+            here += SEARCHED_BYTES_MIN;
         }
         None
+    }
+
+    fn places_of(&self, byte: u8) -> u8 {
+        self.places.get(usize::from(byte)).copied().unwrap_or(0)
+    }
+
+    /// At which of the first bytes of a form these two may be the ones before and after: the first has none before it,
+    /// and what comes after the last does not matter.
+    fn places_between(&self, before: Option<&u8>, after: Option<&u8>) -> u8 {
+        let [before, after] = [before, after].map(|byte| byte.map_or(0, |byte| self.places_of(*byte)));
+        (before << 1 | 1) & (after >> 1 | 1 << (SEARCHED_BYTES_MIN - 1))
     }
 
     /// Whether a form may begin here, of which at least the first bytes are there.
@@ -349,11 +356,14 @@ mod tests {
 
     fn scrubbed(scrubber: &mut Scrubber, chunks: &[&[u8]]) -> Vec<u8> {
         let mut out = VecDeque::new();
-        for chunk in chunks {
-            scrubber.push(Bytes::copy_from_slice(chunk), &mut out);
+        // That the last one is the last is known with it, or afterwards.
+        let is_told = chunks.len() % 2 == 0;
+        for (index, chunk) in chunks.iter().enumerate() {
+            scrubber.push(&Bytes::copy_from_slice(chunk), is_told && index + 1 == chunks.len(), &mut out);
             assert!(scrubber.held.len() < scrubber.longest, "what is held is bounded");
         }
-        scrubber.finish(&mut out);
+        assert!(!is_told || scrubber.held.is_empty());
+        scrubber.push(&Bytes::new(), true, &mut out);
         out.into_iter().flatten().collect()
     }
 
@@ -414,7 +424,7 @@ mod tests {
         let mut scrubber = Scrubber::new(&[&b"ghp_0123456789abcdef"[..]]).unwrap();
         let chunk = Bytes::from(vec![b'x'; 10_000]);
         let mut out = VecDeque::new();
-        scrubber.push(chunk.clone(), &mut out);
+        scrubber.push(&chunk, false, &mut out);
         assert_eq!(out.len(), 1);
         assert_eq!(out[0].as_ptr(), chunk.as_ptr());
     }
