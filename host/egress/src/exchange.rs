@@ -14,8 +14,8 @@ use crate::connect::Client;
 use crate::credential::Credential;
 use crate::decode::Decoder;
 use crate::error::{EgressError, ResponseError, Stage};
-use crate::inject::{Injected, address};
-use crate::outgoing::Progress;
+use crate::inject::{Injected, Sending, address};
+use crate::outgoing::{Outgoing, Progress};
 use crate::policy::Policy;
 use crate::redirect::Redirects;
 use crate::request::{Request, remove_hop_by_hop};
@@ -75,10 +75,11 @@ impl Client {
 impl Injected {
     /// The one way to a [`Scrubbed`].
     pub async fn send(self) -> Result<Scrubbed, EgressError> {
-        let progress = Arc::clone(&self.progress);
-        let time = self.target.policy.limits.first_byte();
+        let Self { request, sending } = self;
+        let progress = Arc::clone(&sending.progress);
+        let time = sending.target.policy.limits.first_byte();
         let sent = tokio::select! {
-            sent = self.answered() => sent,
+            sent = sending.answered(request) => sent,
             () = stood_still(&progress, time) => Err(EgressError::Time(Stage::FirstByte)),
         };
         if sent.is_err() {
@@ -86,9 +87,11 @@ impl Injected {
         }
         sent
     }
+}
 
-    async fn answered(mut self) -> Result<Scrubbed, EgressError> {
-        let response = self.sent().await?;
+impl Sending {
+    async fn answered(mut self, request: http::Request<Outgoing>) -> Result<Scrubbed, EgressError> {
+        let response = self.sent(request).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(EgressError::Response(ResponseError::Upgrade));
         }
@@ -109,8 +112,7 @@ impl Injected {
     }
 
     /// Sends it, and once more if the connection had waited and was closed before anything of it was sent.
-    async fn sent(&mut self) -> Result<http::Response<Incoming>, EgressError> {
-        let mut request = std::mem::replace(&mut self.request, http::Request::new(crate::outgoing::Outgoing::none()));
+    async fn sent(&mut self, mut request: http::Request<Outgoing>) -> Result<http::Response<Incoming>, EgressError> {
         loop {
             address(&mut request, &self.target.origin, self.link.line.is_http2())?;
             let mut failed = match self.link.line.send(request).await {

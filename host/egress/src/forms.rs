@@ -17,8 +17,10 @@ pub(crate) const CODED_BYTES_MIN: usize = 8;
 /// Shorter ones are not searched for at all; what they were sent as still is, if that is longer.
 pub(crate) const SEARCHED_BYTES_MIN: usize = 4;
 
-/// What is looked at of a secret to know how its forms begin. Cut between characters there are at least five.
-const OUTLINE_BYTES: usize = 8;
+/// What is looked at of a secret to know how its forms begin: so many bytes, and the rest of a character that goes on
+/// behind them. In each coding they make at least [`SEARCHED_BYTES_MIN`] bytes.
+const OUTLINE_BYTES: usize = 4;
+const OUTLINE_BYTES_MAX: usize = OUTLINE_BYTES + 3;
 
 /// The bytes that all forms of a secret need for each byte of it, at most; and of one in which nothing has to be
 /// escaped.
@@ -31,7 +33,7 @@ impl Forms {
         let bytes = Zeroizing::new(Vec::with_capacity(secrets.iter().map(|secret| room(secret)).sum()));
         let mut forms = Self { bytes, places: Vec::with_capacity(32) };
         for secret in secrets {
-            forms.add(secret, is_plain(secret), str::from_utf8(secret).is_ok());
+            forms.add(secret, Kind::of(secret));
         }
         let Self { bytes, places } = &mut forms;
         let form = |place: &Range<usize>| bytes.get(place.clone());
@@ -43,16 +45,14 @@ impl Forms {
     /// The same of how the secrets begin: each form begins like one of these, for at least [`SEARCHED_BYTES_MIN`] bytes.
     /// They are few bytes, and all that it takes to see that a text has no form in it. Some may be there twice.
     pub(crate) fn beginnings(secrets: &[&[u8]]) -> Self {
-        let room = secrets.len() * OUTLINE_BYTES * GROWTH_MAX;
+        let room = secrets.len() * OUTLINE_BYTES_MAX * GROWTH_MAX;
         let mut forms = Self { bytes: Zeroizing::new(Vec::with_capacity(room)), places: Vec::with_capacity(32) };
         for secret in secrets {
-            let text = str::from_utf8(secret);
-            let end = if secret.len() < OUTLINE_BYTES {
-                secret.len()
-            } else {
-                text.map_or(OUTLINE_BYTES, |text| text.floor_char_boundary(OUTLINE_BYTES))
-            };
-            forms.add(secret.get(..end).unwrap_or_default(), is_plain(secret), text.is_ok());
+            let kind = Kind::of(secret);
+            let text = kind.text.map(|text| text.ceil_char_boundary(OUTLINE_BYTES));
+            let end = text.unwrap_or(OUTLINE_BYTES).min(secret.len());
+            let start = secret.get(..end).unwrap_or_default();
+            forms.add(start, Kind { text: kind.text.and_then(|text| text.get(..end)), ..kind });
         }
         forms
     }
@@ -71,9 +71,10 @@ impl Forms {
         self.places.iter().filter_map(|place| self.bytes.get(place.clone()))
     }
 
-    fn add(&mut self, secret: &[u8], is_plain: bool, is_text: bool) {
+    /// Adds the forms of a secret of this kind, or of how it begins.
+    fn add(&mut self, secret: &[u8], Kind { is_coded, is_plain, text }: Kind<'_>) {
         self.push(|out| out.extend_from_slice(secret));
-        if secret.len() < CODED_BYTES_MIN {
+        if !is_coded {
             return;
         }
         for before in 0..3 {
@@ -93,7 +94,7 @@ impl Forms {
                 );
             }
         }
-        if let Some(text) = str::from_utf8(secret).ok().filter(|_| is_text) {
+        if let Some(text) = text {
             for case in [Case::Lower, Case::Upper] {
                 self.units(text, |out, unit| {
                     let [[a, b], [c, d]] = unit.to_be_bytes().map(|byte| case.hex(byte));
@@ -160,6 +161,22 @@ impl Forms {
         } else {
             self.places.push(place);
         }
+    }
+}
+
+/// What decides which forms a secret has.
+#[derive(Clone, Copy)]
+struct Kind<'a> {
+    is_coded: bool,
+    /// Nothing in it is ever escaped.
+    is_plain: bool,
+    text: Option<&'a str>,
+}
+
+impl<'a> Kind<'a> {
+    fn of(secret: &'a [u8]) -> Self {
+        let is_coded = secret.len() >= CODED_BYTES_MIN;
+        Self { is_coded, is_plain: is_plain(secret), text: str::from_utf8(secret).ok() }
     }
 }
 

@@ -23,12 +23,17 @@ use crate::scrub::Scrubber;
 
 /// A connection, and the request as it goes out on it, with its credential. Nothing shows what is in it.
 pub struct Injected {
-    pub(crate) target: Target,
-    pub(crate) link: Link,
     pub(crate) request: http::Request<Outgoing>,
-    pub(crate) progress: Arc<Progress>,
+    pub(crate) sending: Sending,
+}
+
+/// What stays of an exchange when its request is handed over.
+pub(crate) struct Sending {
+    pub target: Target,
+    pub link: Link,
+    pub progress: Arc<Progress>,
     /// `None` without a credential, and for one of which there is nothing to look for.
-    pub(crate) scrubber: Option<Scrubber>,
+    pub scrubber: Option<Scrubber>,
 }
 
 /// Where the secret is now.
@@ -69,7 +74,7 @@ impl Connected {
         *outgoing.method_mut() = http::Method::from_bytes(method).map_err(|_| Malformed::Method)?;
         *outgoing.headers_mut() = request.headers;
         *outgoing.uri_mut() = Uri::from(path);
-        Ok(Injected { target, link, request: outgoing, progress, scrubber })
+        Ok(Injected { request: outgoing, sending: Sending { target, link, progress, scrubber } })
     }
 }
 

@@ -50,11 +50,6 @@ impl Outgoing {
         Self { source: Source::Whole(body), length, sent: 0, max: u64::MAX, progress: Arc::clone(progress) }
     }
 
-    /// In the place of one that was sent.
-    pub(crate) fn none() -> Self {
-        Self::whole(Bytes::new(), &Progress::new())
-    }
-
     fn fail(&self, fault: RequestBodyError) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         self.progress.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
         Poll::Ready(Some(Err(fault)))

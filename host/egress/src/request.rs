@@ -101,8 +101,15 @@ impl Origin {
     /// As it stands in `Host` and `:authority`: without a port that goes without saying.
     pub(crate) fn authority(&self) -> String {
         let Self { scheme, host, port } = self;
-        let host = if host.as_str().contains(':') { format!("[{host}]") } else { host.to_string() };
-        if *port == scheme.default_port() { host } else { format!("{host}:{port}") }
+        let mut authority = String::with_capacity(host.as_str().len() + 8);
+        let parts: [&str; 3] =
+            if host.as_str().contains(':') { ["[", host.as_str(), "]"] } else { ["", host.as_str(), ""] };
+        authority.extend(parts);
+        if *port != scheme.default_port() {
+            authority.push(':');
+            authority.push_str(&port.to_string());
+        }
+        authority
     }
 }
 

@@ -17,7 +17,7 @@ use crate::connect::Link;
 use crate::decode::Decoder;
 use crate::error::{EgressError, ResponseError, Stage};
 use crate::exchange::Revoked;
-use crate::inject::Injected;
+use crate::inject::Sending;
 use crate::outgoing::Progress;
 use crate::request::remove_hop_by_hop;
 use crate::scrub::Scrubber;
@@ -65,7 +65,7 @@ impl Scrubbed {
 }
 
 impl ResponseBody {
-    pub(crate) fn new(sent: Injected, body: Incoming, decoder: Option<Decoder>) -> Result<Self, EgressError> {
+    pub(crate) fn new(sent: Sending, body: Incoming, decoder: Option<Decoder>) -> Result<Self, EgressError> {
         let limits = sent.target.policy.limits;
         if decoder.is_none() && body.size_hint().lower() > limits.response_bytes_max {
             return Err(EgressError::Response(ResponseError::TooLarge));
