@@ -166,6 +166,18 @@ fn nothing_is_left_over_between_two_calls() {
 }
 
 #[test]
+fn traces_do_not_flood_the_log() {
+    let house = House::of(&["probe"], "");
+    for _ in 0..40 {
+        assert_eq!(house.call("probe_panic", json!({}))["isError"], true);
+    }
+    let told = house.log().lines().filter(|line| line.contains("WARN") && line.contains("unreachable")).count();
+    assert!((10..=20).contains(&told), "{told}: {}", house.log());
+    assert!(house.log().contains("panicked at"), "the first ones are told in full: {}", house.log());
+    assert_eq!(house.records(40).iter().filter(|record| record["outcome"] == "trap").count(), 40);
+}
+
+#[test]
 fn logs_are_bounded() {
     let house = House::of(&["hello", "probe"], "");
     let meta = json!({"io.modelcontextprotocol/logLevel": "debug"});

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::Instant;
 
 use certosa_isolate::CellError;
 use certosa_model::{Fault, Kind, Limit};
@@ -37,7 +38,10 @@ impl CallError {
         match error {
             CellError::Limit(limit, bound) => Self::Limit(limit, bound),
             CellError::Trap(seen, trace) => {
-                tracing::warn!(subject = %loaded.subject, "{seen}\n{trace}");
+                if let Some(untold) = bundle.traces.take(Instant::now()) {
+                    let more = if untold > 0 { format!(" ({untold} more were not told)") } else { String::new() };
+                    tracing::warn!(subject = %loaded.subject, "{seen}{more}\n{trace}");
+                }
                 Self::Bundle(seen)
             }
             CellError::Refused(Refusal::InvalidArguments(why)) => Self::Arguments(why),

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use certosa_isolate::PoolFacts;
 use certosa_manifest::{Plan, Problem, RoutePlan};
-use certosa_model::{BundleName, CellLimits, Digest, HouseLimits, Kind, Patterns, Subject};
+use certosa_model::{Allowance, BundleName, CellLimits, Digest, HouseLimits, Kind, Patterns, Subject};
 use certosa_policy::{Caller, Target, decide};
 use certosa_syscall::{Errand, Grants};
 use certosa_vault::Vault;
@@ -59,6 +59,8 @@ pub(crate) struct Bundle {
     pub line: Arc<Line>,
     pub seconds: Seconds,
     pub cpu_us: AtomicU64,
+    /// Who breaks off in each call does not fill the log, nor the time of the house.
+    pub traces: Allowance,
     /// What it may use outside. `None`: it was granted nothing.
     pub grants: Option<Arc<Grants>>,
     /// Told when the bundle says that its lists have changed. `None`: the manifest does not let them.

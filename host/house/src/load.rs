@@ -10,7 +10,7 @@ use certosa_isolate::{
     self as isolate, CellError, CodeError, Description, Form, Image, Machine, Pace, PoolError, Shape, ShapeError,
 };
 use certosa_manifest::{BundlePlan, ComponentSource, Manifest, Path, Plan, Problem, Problems};
-use certosa_model::{BundleName, CellLimits, Digest, Limit, Reuse, Subject, TOOL_NAME_BYTES_MAX, ToolName};
+use certosa_model::{Allowance, BundleName, CellLimits, Digest, Limit, Reuse, Subject, TOOL_NAME_BYTES_MAX, ToolName};
 use certosa_store::{StateFolder, StoreError};
 use certosa_syscall::Need;
 use certosa_syscall::guest::EXPORTS;
@@ -305,6 +305,7 @@ impl Loader<'_> {
             })),
             seconds: metrics::seconds(),
             cpu_us: AtomicU64::new(0),
+            traces: Allowance::of_warnings(),
             grants: self.outbound.and_then(|outbound| outbound.grants(plan)),
             stale: plan.lists_change.then(Notify::new),
         };
@@ -438,7 +439,7 @@ pub(crate) fn listing_error(error: &CellError, limits: &CellLimits) -> String {
             let set_by = if is_ours { "the house, for listings" } else { "the operator" };
             format!("listing went past a limit: {} = {bound}, set by {set_by}", limit.field())
         }
-        CellError::Trap(seen, trace) => format!("{seen}\n{}", trace.trim_end()),
+        CellError::Trap(seen, trace) => format!("{seen}\n{trace}").trim_end().to_owned(),
         CellError::Refused(refusal) => format!("it refused: {refusal:?}"),
         CellError::Host(why) => why.clone(),
     }

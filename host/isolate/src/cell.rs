@@ -1,5 +1,6 @@
 //! One cell: a store with its limits, the work in it, and why it ended.
 
+use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,13 +26,29 @@ pub struct End<T> {
 pub enum CellError {
     /// It went past a limit. The number is the bound, in the unit of the manifest's field.
     Limit(Limit, u64),
-    /// It broke off: a panic, an invalid access, an exit. The second text is for the operator: the trace and
-    /// the end of the guest's standard error.
-    Trap(String, String),
+    /// It broke off: a panic, an invalid access, an exit. The text is for the caller, the trace for the operator.
+    Trap(String, Trace),
     /// It answered with a refusal.
     Refused(Refusal),
     /// The host could not do its part.
     Host(String),
+}
+
+/// Where a cell broke off, and the end of its standard error. Writing it down takes longer than most calls.
+#[derive(Clone)]
+pub struct Trace(Arc<(wasmtime::Error, String)>);
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (error, said) = &*self.0;
+        write!(f, "{error:?}\n{said}")
+    }
+}
+
+impl fmt::Debug for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Trace(…)")
+    }
 }
 
 impl<T> End<T> {
@@ -90,7 +107,7 @@ pub(crate) async fn run<T>(
     };
     let result = match ended {
         Err(_elapsed) => Err(over(Limit::Wall, &limits)),
-        Ok(Err(error)) => Err(explain(&error, cell, &limits)),
+        Ok(Err(error)) => Err(explain(error, cell, &limits)),
         // A long instruction or a host function may have outlasted the last tick.
         Ok(Ok(_)) if cell.meter.end().is_err() => Err(over(Limit::Cpu, &limits)),
         Ok(Ok(Err(refusal))) => Err(CellError::Refused(refusal)),
@@ -125,7 +142,7 @@ pub(crate) fn over(limit: Limit, limits: &CellLimits) -> CellError {
 }
 
 /// Finds out why wasmtime ended the cell.
-fn explain(error: &wasmtime::Error, cell: &Cell, limits: &CellLimits) -> CellError {
+fn explain(error: wasmtime::Error, cell: &Cell, limits: &CellLimits) -> CellError {
     let trap = error.downcast_ref::<Trap>();
     let exit = error.downcast_ref::<I32Exit>();
     if error.is::<CpuSpent>() {
@@ -134,11 +151,11 @@ fn explain(error: &wasmtime::Error, cell: &Cell, limits: &CellLimits) -> CellErr
     if trap == Some(&Trap::StackOverflow) {
         return over(Limit::Stack, limits);
     }
-    if is_out_of_handles(error) {
+    if is_out_of_handles(&error) {
         return over(Limit::Handles, limits);
     }
     // wasmtime has no type for this; the test of the output limit notices when the text changes.
-    if format!("{error:#}").contains("fuel allocated for hostcalls has been exhausted") {
+    if error.root_cause().to_string().contains("fuel allocated for hostcalls has been exhausted") {
         return over(Limit::Output, limits);
     }
     // Out of memory shows as an abort, or as a component that could not even be instantiated.
@@ -150,7 +167,7 @@ fn explain(error: &wasmtime::Error, cell: &Cell, limits: &CellLimits) -> CellErr
         (_, Some(trap)) => format!("the tool broke off: {trap}"),
         _ => format!("the tool broke off: {}", error.root_cause()),
     };
-    CellError::Trap(seen, format!("{error:?}\n{}", cell.errors()))
+    CellError::Trap(seen, Trace(Arc::new((error, cell.errors()))))
 }
 
 fn micros(time: Duration) -> u64 {

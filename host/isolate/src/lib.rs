@@ -19,7 +19,7 @@ mod pool;
 mod ticker;
 mod typed;
 
-pub use cell::{CellError, End};
+pub use cell::{CellError, End, Trace};
 pub use compile::{COMPONENT_BYTES_MAX, CodeError, code_digest, compile, compile_in_child};
 pub use inspect::{Form, Shape, ShapeError, check_shape};
 pub use lanes::Pace;

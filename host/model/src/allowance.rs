@@ -23,6 +23,11 @@ impl Allowance {
         Self { most, window, state: Mutex::default() }
     }
 
+    /// For what an operator is warned of and a bundle can cause again and again: 10 times in 10 s.
+    pub fn of_warnings() -> Self {
+        Self::new(10, Duration::from_secs(10))
+    }
+
     /// Takes one, and says how many were refused since the last one that was not. `None`: there is none left.
     pub fn take(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -67,13 +67,10 @@ pub(crate) struct Answered {
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// Refusals of one bundle that the operator is told of in so much time; the others are counted.
-const TOLD_MAX: u32 = 10;
-const TOLD_WINDOW: Duration = Duration::from_secs(10);
 
 impl Grants {
     pub fn new(egress: Option<Egress>, vault: Option<Vault>, credentials: Vec<Arc<Granted>>) -> Self {
-        Self { egress, vault, credentials, told: Allowance::new(TOLD_MAX, TOLD_WINDOW) }
+        Self { egress, vault, credentials, told: Allowance::of_warnings() }
     }
 }
 
