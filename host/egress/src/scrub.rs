@@ -357,7 +357,7 @@ mod tests {
     fn scrubbed(scrubber: &mut Scrubber, chunks: &[&[u8]]) -> Vec<u8> {
         let mut out = VecDeque::new();
         // That the last one is the last is known with it, or afterwards.
-        let is_told = chunks.len() % 2 == 0;
+        let is_told = chunks.len().is_multiple_of(2);
         for (index, chunk) in chunks.iter().enumerate() {
             scrubber.push(&Bytes::copy_from_slice(chunk), is_told && index + 1 == chunks.len(), &mut out);
             assert!(scrubber.held.len() < scrubber.longest, "what is held is bounded");
