@@ -53,7 +53,7 @@ fn forms(value: &[u8]) -> Vec<String> {
         let named = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
         let end = text.char_indices().rev().nth(LEAST - 1).map_or(0, |(index, _)| index);
         forms.extend([text, json, &json.replace('/', "\\/"), &text[end..]].map(str::to_owned));
-        forms.extend([json.replace('&', "\\u0026"), markup, named]);
+        forms.extend([json.replace('&', "\\u0026"), json.replace('/', "\\/").replace('&', "\\u0026"), markup, named]);
         forms.push(escaped(value, |byte| !byte.is_ascii_alphanumeric() && !b"-._~".contains(&byte)));
     }
     for front in 0..3 {
@@ -82,6 +82,7 @@ fn what_is_planted_is_found_in_every_form() {
         "a%2Fvalue%2Bthat%26is%3Clooked%20for",
         "a\\/value+that&is<looked for",
         "a/value+that\\u0026is<looked for",
+        "a\\/value+that\\u0026is<looked for",
         "a/value+that&amp;is&lt;looked for",
     ] {
         assert!(shows(text.as_bytes()), "{text}");

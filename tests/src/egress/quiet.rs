@@ -47,7 +47,9 @@ fn nothing_that_is_written_has_it() {
     house.signal("-TERM");
     house.child.wait().unwrap();
     let files = Command::new("find").arg(house.folder.path(".certosa")).args(["-type", "f"]).output().unwrap();
-    for file in String::from_utf8(files.stdout).unwrap().lines() {
+    let files = String::from_utf8(files.stdout).unwrap();
+    assert!(files.lines().count() > 3, "{files}");
+    for file in files.lines() {
         is_quiet(file, &std::fs::read(file).unwrap());
     }
 }
