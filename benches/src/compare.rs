@@ -79,7 +79,8 @@ pub(crate) fn compare(args: &Args, place: &Place, only: Option<&str>) -> Done<()
         match peer.start(place) {
             Ok(Started::Running(running)) => {
                 let mut contestant = Contestant { peer, running, rounds: Vec::new(), resident_kib: 0, failed: None };
-                contestant.load(&Load { warm_up: FIRST_WARM_UP, ..load })?;
+                contestant.failed =
+                    contestant.load(&Load { warm_up: FIRST_WARM_UP, ..load }).err().map(|error| error.to_string());
                 contestants.push(contestant);
             }
             Ok(Started::Absent(why)) => rows.push(left_out(peer, &why)),
