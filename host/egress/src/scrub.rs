@@ -261,30 +261,19 @@ impl Beginnings {
             return searcher.find_in(text, (from..text.len()).into()).map(|found| found.start());
         }
         // Four bytes in a row have exactly one that is looked at here, and most bytes are in no beginning at all.
-        let mut here = from + SEARCHED_BYTES_MIN - 1;
-        while let Some(byte) = text.get(here) {
-            let mut places = self.places_of(*byte);
-            if places != 0 {
-                places &= self.places_between(text.get(here - 1), text.get(here + 1));
-                let begins = |place: &usize| places & 1 << place != 0 && self.begins(text, here - place);
-                if let Some(place) = (0..SEARCHED_BYTES_MIN).rev().find(begins) {
-                    return Some(here - place);
-                }
+        let behind = from + SEARCHED_BYTES_MIN - 1;
+        for (index, byte) in text.get(behind..)?.iter().step_by(SEARCHED_BYTES_MIN).enumerate() {
+            let places = self.places.get(usize::from(*byte)).copied().unwrap_or(0);
+            if places == 0 {
+                continue;
             }
-            here += SEARCHED_BYTES_MIN;
+            let here = behind + index * SEARCHED_BYTES_MIN;
+            let begins = |place: &usize| places & 1 << place != 0 && self.begins(text, here - place);
+            if let Some(place) = (0..SEARCHED_BYTES_MIN).rev().find(begins) {
+                return Some(here - place);
+            }
         }
         None
-    }
-
-    fn places_of(&self, byte: u8) -> u8 {
-        self.places.get(usize::from(byte)).copied().unwrap_or(0)
-    }
-
-    /// At which of the first bytes of a form these two may be the ones before and after: the first has none before it,
-    /// and what comes after the last does not matter.
-    fn places_between(&self, before: Option<&u8>, after: Option<&u8>) -> u8 {
-        let [before, after] = [before, after].map(|byte| byte.map_or(0, |byte| self.places_of(*byte)));
-        (before << 1 | 1) & (after >> 1 | 1 << (SEARCHED_BYTES_MIN - 1))
     }
 
     /// Whether a form may begin here, of which at least the first bytes are there.
