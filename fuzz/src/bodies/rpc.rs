@@ -7,14 +7,17 @@ use serde_json::{Map, Value};
 pub fn run(data: &[u8]) {
     for read in read(data) {
         match read {
-            Read::Message { text, id, method, params } => {
-                let answer = rpc_error(id.as_deref(), Code::Internal, &method, params.as_deref());
+            Read::Message { text, id, method, name, arguments } => {
+                let answer = rpc_error(id.as_deref(), Code::Internal, &method, arguments.as_deref());
                 let answer = serde_json::from_slice::<Value>(&answer);
                 let Some(message) = object(&text) else { continue };
                 assert_eq!(message.get("method").and_then(Value::as_str), Some(method.as_str()), "{text}");
                 assert_eq!(message.get("id"), id.as_deref().map(value).as_ref(), "{text}");
-                assert_eq!(message.get("params"), params.as_deref().map(value).as_ref(), "{text}");
-                // Parameters that serde_json reads can stand in an answer, and so can the id.
+                let param =
+                    |name: &str| message.get("params").and_then(|params| params.get(name)).filter(|of| !of.is_null());
+                assert_eq!(param("name").and_then(Value::as_str), name.as_deref(), "{text}");
+                assert_eq!(param("arguments"), arguments.as_deref().map(value).as_ref(), "{text}");
+                // Arguments that serde_json reads can stand in an answer, and so can the id.
                 let answer = answer.unwrap_or_else(|error| panic!("{error}: {text}"));
                 assert_eq!((answer.get("id"), &answer["error"]["message"]), (message.get("id"), &Value::from(method)));
             }

@@ -204,6 +204,11 @@ impl<'a> Route<'a> {
         &self.house.plan.routes[self.index]
     }
 
+    /// Its place among the routes of the house.
+    pub fn index(self) -> usize {
+        self.index
+    }
+
     /// What the route shows of `listings`, which are those of the same house.
     pub fn view(self, listings: &'a Listings) -> RouteView<'a> {
         RouteView { route: self, listings }

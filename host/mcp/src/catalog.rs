@@ -15,18 +15,16 @@ use crate::headers::{ParamHeader, params_of};
 /// tools want, and what each route can do. It never changes; where lists do, another one takes its place.
 pub(crate) struct Catalog {
     pub listings: Arc<Listings>,
-    routes: HashMap<Box<str>, Written>,
+    /// In the order of the house's routes.
+    routes: Vec<Written>,
 }
 
 struct Written {
-    entries: HashMap<List, HashMap<Subject, Entry>>,
+    /// The items as their lists show them.
+    entries: HashMap<List, HashMap<Subject, String>>,
+    /// The tools that want parameters in headers.
+    params: HashMap<Subject, Vec<ParamHeader>>,
     capabilities: String,
-}
-
-struct Entry {
-    /// The item as its list shows it.
-    json: String,
-    params: Vec<ParamHeader>,
 }
 
 /// Items on one page of a list.
@@ -90,8 +88,7 @@ struct ListedResource<'a> {
 
 impl Catalog {
     pub(crate) fn of(house: &House, listings: Arc<Listings>) -> Self {
-        let written = |route: Route<'_>| (route.plan().path.as_str().into(), Written::of(route.view(&listings)));
-        let routes = house.routes().map(written).collect();
+        let routes = house.routes().map(|route| Written::of(route.view(&listings))).collect();
         Self { listings, routes }
     }
 
@@ -105,10 +102,9 @@ impl Catalog {
         self.written(route).map_or("{}", |route| &route.capabilities)
     }
 
-    /// The headers that the parameters of a tool want.
-    pub(crate) fn params(&self, route: Route<'_>, tool: &Subject) -> &[ParamHeader] {
-        let entry = self.written(route).and_then(|route| route.entry(List::Tools, tool));
-        entry.map_or(&[], |entry| &entry.params)
+    /// The tools of a route that want parameters in headers, and in which. Few routes have one.
+    pub(crate) fn params(&self, route: Route<'_>) -> Option<&HashMap<Subject, Vec<ParamHeader>>> {
+        self.written(route).map(|route| &route.params).filter(|params| !params.is_empty())
     }
 
     /// Writes a page of what `caller` may have: `"tools":[…]` and perhaps `,"nextCursor":"…"`.
@@ -131,7 +127,7 @@ impl Catalog {
                 body.push(b',');
             }
             let entry = entries.and_then(|route| route.entry(list, item.subject));
-            body.extend_from_slice(entry.map_or("null", |entry| &entry.json).as_bytes());
+            body.extend_from_slice(entry.unwrap_or("null").as_bytes());
             last = Some(item.name);
         }
         body.push(b']');
@@ -142,17 +138,23 @@ impl Catalog {
     }
 
     fn written(&self, route: Route<'_>) -> Option<&Written> {
-        self.routes.get(route.plan().path.as_str())
+        self.routes.get(route.index())
     }
 }
 
 impl Written {
     fn of(route: RouteView<'_>) -> Self {
         let entries = |list: List| {
-            let items = route.all_items(list).map(|item| (item.subject.clone(), Entry::of(&item)));
+            let items = route.all_items(list).map(|item| (item.subject.clone(), listed(&item)));
             (list, items.collect::<HashMap<_, _>>())
         };
         let entries: HashMap<_, _> = List::ALL.into_iter().map(entries).collect();
+        let params = |item: ItemView<'_>| {
+            let Offered::Tool(tool) = item.offered else { return None };
+            let params = params_of(&serde_json::from_str(&tool.input_schema).unwrap_or_default());
+            (!params.is_empty()).then(|| (item.subject.clone(), params))
+        };
+        let params = route.all_items(List::Tools).filter_map(params).collect();
         let has = |list: List| route.granted_items(list).next().is_some();
         let mut capabilities = vec![r#""tools":{"listChanged":true}"#, r#""logging":{}"#];
         if has(List::Prompts) {
@@ -165,64 +167,59 @@ impl Written {
             capabilities.push(r#""completions":{}"#);
         }
         let capabilities = format!("{{{}}}", capabilities.join(","));
-        Self { entries, capabilities }
+        Self { entries, params, capabilities }
     }
 
-    fn entry(&self, list: List, subject: &Subject) -> Option<&Entry> {
-        self.entries.get(&list)?.get(subject)
+    fn entry(&self, list: List, subject: &Subject) -> Option<&str> {
+        self.entries.get(&list)?.get(subject).map(String::as_str)
     }
 }
 
-impl Entry {
-    fn of(item: &ItemView<'_>) -> Self {
-        let raw = |schema: &str| RawValue::from_string(schema.to_owned()).ok();
-        let mut params = Vec::new();
-        let json = match item.offered {
-            Offered::Tool(tool) => {
-                params = params_of(&serde_json::from_str(&tool.input_schema).unwrap_or_default());
-                serde_json::to_string(&ListedTool {
-                    name: item.name,
-                    title: tool.title.as_deref(),
-                    description: &tool.description,
-                    input_schema: raw(&tool.input_schema).unwrap_or_default(),
-                    output_schema: tool.output_schema.as_deref().and_then(raw),
-                    annotations: Hints {
-                        read_only_hint: tool.read_only,
-                        destructive_hint: tool.destructive,
-                        idempotent_hint: tool.idempotent,
-                        open_world_hint: tool.open_world,
-                    },
-                })
-            }
-            Offered::Prompt(prompt) => serde_json::to_string(&ListedPrompt {
-                name: item.name,
-                title: prompt.title.as_deref(),
-                description: prompt.description.as_deref(),
-                arguments: &prompt.arguments,
-            }),
-            Offered::Resource(resource) => serde_json::to_string(&ListedResource {
-                uri: Some(&resource.uri),
-                uri_template: None,
-                name: &resource.name,
-                title: resource.title.as_deref(),
-                description: resource.description.as_deref(),
-                mime_type: resource.mime_type.as_deref(),
-                size: resource.size,
-                annotations: &resource.annotations,
-            }),
-            Offered::Template(template) => serde_json::to_string(&ListedResource {
-                uri: None,
-                uri_template: Some(&template.uri_template),
-                name: &template.name,
-                title: template.title.as_deref(),
-                description: template.description.as_deref(),
-                mime_type: template.mime_type.as_deref(),
-                size: None,
-                annotations: &template.annotations,
-            }),
-        };
-        Self { json: json.unwrap_or_default(), params }
-    }
+/// An item as its list shows it.
+fn listed(item: &ItemView<'_>) -> String {
+    let raw = |schema: &str| RawValue::from_string(schema.to_owned()).ok();
+    let json = match item.offered {
+        Offered::Tool(tool) => serde_json::to_string(&ListedTool {
+            name: item.name,
+            title: tool.title.as_deref(),
+            description: &tool.description,
+            input_schema: raw(&tool.input_schema).unwrap_or_default(),
+            output_schema: tool.output_schema.as_deref().and_then(raw),
+            annotations: Hints {
+                read_only_hint: tool.read_only,
+                destructive_hint: tool.destructive,
+                idempotent_hint: tool.idempotent,
+                open_world_hint: tool.open_world,
+            },
+        }),
+        Offered::Prompt(prompt) => serde_json::to_string(&ListedPrompt {
+            name: item.name,
+            title: prompt.title.as_deref(),
+            description: prompt.description.as_deref(),
+            arguments: &prompt.arguments,
+        }),
+        Offered::Resource(resource) => serde_json::to_string(&ListedResource {
+            uri: Some(&resource.uri),
+            uri_template: None,
+            name: &resource.name,
+            title: resource.title.as_deref(),
+            description: resource.description.as_deref(),
+            mime_type: resource.mime_type.as_deref(),
+            size: resource.size,
+            annotations: &resource.annotations,
+        }),
+        Offered::Template(template) => serde_json::to_string(&ListedResource {
+            uri: None,
+            uri_template: Some(&template.uri_template),
+            name: &template.name,
+            title: template.title.as_deref(),
+            description: template.description.as_deref(),
+            mime_type: template.mime_type.as_deref(),
+            size: None,
+            annotations: &template.annotations,
+        }),
+    };
+    json.unwrap_or_default()
 }
 
 /// What a list is called in its result.

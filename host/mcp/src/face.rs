@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -35,7 +36,9 @@ pub(crate) struct Received<'a> {
     pub face: &'a Face,
     pub message: &'a Message,
     pub route: Route<'a>,
-    pub envelope: Envelope<'a>,
+    /// The text of the id; `None` for a notification.
+    pub id: Option<&'a str>,
+    pub method: Cow<'a, str>,
     pub outbox: &'a Outbox,
 }
 
@@ -134,18 +137,19 @@ impl Face {
         let Some(route) = self.house.route(&message.route) else {
             return invalid(envelope.id, Code::InvalidRequest, "there is no such route");
         };
-        let received = Received { face: self, message, route, envelope, outbox };
-        match received.envelope.params::<Params<'_>>() {
+        let Envelope { id, method, params } = envelope;
+        let received = Received { face: self, message, route, id, method, outbox };
+        match &params {
             Err(why) => {
                 // In the older era errors of a method travel like results.
                 let is_legacy = is_legacy(&received, &Params::default());
-                let kind = if is_legacy && received.envelope.id.is_some() { Kind::Result } else { Kind::Invalid };
+                let kind = if is_legacy && received.id.is_some() { Kind::Result } else { Kind::Invalid };
                 let why = format!("the parameters: {why}");
-                Answer::reply(kind, rpc_error(received.envelope.id, Code::InvalidParams, &why, None))
+                Answer::reply(kind, rpc_error(received.id, Code::InvalidParams, &why, None))
             }
-            Ok(params) => match is_legacy(&received, &params) {
-                true => legacy::answer(received, params).await,
-                false => modern::answer(received, params).await,
+            Ok(params) => match is_legacy(&received, params) {
+                true => legacy::answer(&received, params).await,
+                false => modern::answer(&received, params).await,
             },
         }
     }
@@ -209,13 +213,13 @@ fn is_legacy(received: &Received<'_>, params: &Params<'_>) -> bool {
     let in_body = said.is_some();
     match named {
         // Nothing but the handshake of the older era has this name.
-        _ if received.envelope.method == "initialize" && !in_body => true,
+        _ if received.method == "initialize" && !in_body => true,
         // Who says both is taken at the body's word, and hears that the header says otherwise.
         Some(_) if said == Some(Version::V2026_07_28.as_str()) => false,
         Some(version) => Version::parse(version).is_some_and(Version::is_legacy),
         None if in_body => false,
         // On other transports there is nothing beside the body.
-        None if received.message.way != Way::Http => received.envelope.method != "server/discover",
+        None if received.message.way != Way::Http => received.method != "server/discover",
         None => headers.contains_key(&SESSION_HEADER),
     }
 }

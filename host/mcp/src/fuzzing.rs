@@ -1,9 +1,10 @@
 //! What the fuzz targets in `fuzz/` reach of this crate; nothing else uses it.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use certosa_model::TraceParent;
 
-use crate::legacy::{Cancelled, Initialize, SetLevel};
 use crate::params::Params;
 use crate::rpc::{self, Body, Code, Envelope, Malformed};
 use crate::versions::Version;
@@ -15,7 +16,9 @@ pub enum Read {
         text: String,
         id: Option<String>,
         method: String,
-        params: Option<String>,
+        /// Of the parameters.
+        name: Option<String>,
+        arguments: Option<String>,
     },
     Response {
         text: String,
@@ -40,26 +43,26 @@ fn one(text: &str) -> Read {
         Ok(envelope) => envelope,
         Err(malformed) => return refused(text, malformed),
     };
-    if let Err(why) = envelope.params::<Params<'_>>().map(|params| look(&params)) {
-        return Read::Refused(rpc::error(envelope.id, Code::InvalidParams, &why, None));
-    }
-    let _any: (Result<Cancelled<'_>, _>, Result<SetLevel, _>) = (envelope.params(), envelope.params());
-    if let Ok(opening) = envelope.params::<Initialize<'_>>() {
-        let _all = Version::ALL.map(|version| opening.capabilities.askable(version));
-    }
+    let params = match envelope.params {
+        Ok(params) => params,
+        Err(why) => return Read::Refused(rpc::error(envelope.id, Code::InvalidParams, &why, None)),
+    };
+    look(&params);
     Read::Message {
         text: text.to_owned(),
         id: envelope.id.map(str::to_owned),
-        method: envelope.method.clone().into_owned(),
-        params: envelope.params.map(str::to_owned),
+        method: envelope.method.into_owned(),
+        name: params.name.map(Cow::into_owned),
+        arguments: params.arguments.map(|arguments| arguments.get().to_owned()),
     }
 }
 
 fn look(params: &Params<'_>) {
-    let Some(meta) = &params.meta else { return };
-    if let Some(capabilities) = &meta.capabilities {
+    let in_meta = params.meta.as_ref().and_then(|meta| meta.capabilities.as_ref());
+    for capabilities in params.capabilities.iter().chain(in_meta) {
         let _all = Version::ALL.map(|version| capabilities.askable(version));
     }
+    let Some(meta) = &params.meta else { return };
     let _trace = meta.traceparent.as_deref().and_then(TraceParent::parse);
     let _token = meta.progress_token.map(|token| rpc::is_id(token.get()));
 }

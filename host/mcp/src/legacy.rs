@@ -1,13 +1,11 @@
 //! MCP 2025-11-25, 2025-06-18 and 2025-03-26: a handshake opens a session, and the session's id comes with
 //! every request.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use certosa_model::LogLevel;
 use certosa_policy::Caller;
-use serde::Deserialize;
+use certosa_syscall::guest::Askable;
 
 use crate::SESSION_HEADER;
 use crate::exchange::{Answer, Kind, Message, Outbox};
@@ -15,50 +13,29 @@ use crate::face::{Face, Received, invalid};
 use crate::headers;
 use crate::hub::Wants;
 use crate::modern::server_info;
-use crate::params::{Capabilities, Params};
+use crate::params::Params;
 use crate::request::Request;
 use crate::rpc::{self, Code, response};
 use crate::sessions::{About, Open};
 use crate::versions::Version;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Initialize<'a> {
-    #[serde(borrow)]
-    protocol_version: Cow<'a, str>,
-    #[serde(default)]
-    pub capabilities: Capabilities,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct SetLevel {
-    level: LogLevel,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Cancelled<'a> {
-    #[serde(borrow)]
-    request_id: &'a serde_json::value::RawValue,
-}
-
 /// While a stream is open its session is in use; this often it says so.
 const TOUCH: Duration = Duration::from_secs(5);
 
-pub(crate) async fn answer(received: Received<'_>, params: Params<'_>) -> Answer {
-    let method = &*received.envelope.method;
+pub(crate) async fn answer(received: &Received<'_>, params: &Params<'_>) -> Answer {
+    let method = &*received.method;
     if method == "initialize" {
-        return initialize(&received);
+        return initialize(received, params);
     }
-    let session = match session(received.face, received.message, received.envelope.id) {
+    let session = match session(received.face, received.message, received.id) {
         Ok(session) => session,
         Err(refusal) => return refusal,
     };
-    let Some(id) = received.envelope.id else {
+    let Some(id) = received.id else {
         if method == "notifications/cancelled"
-            && let Ok(cancelled) = received.envelope.params::<Cancelled<'_>>()
+            && let Some(request) = params.request_id
         {
-            session.cancel(cancelled.request_id.get());
+            session.cancel(request.get());
         }
         return Answer::Accepted;
     };
@@ -76,12 +53,12 @@ pub(crate) async fn answer(received: Received<'_>, params: Params<'_>) -> Answer
     };
     match method {
         "ping" => request.result(|_| {}),
-        "logging/setLevel" => match received.envelope.params::<SetLevel>() {
-            Ok(set) => {
-                session.set_log(set.level);
+        "logging/setLevel" => match request.params.level {
+            Some(level) => {
+                session.set_log(level);
                 request.result(|_| {})
             }
-            Err(why) => request.invalid(&why),
+            None => request.invalid("logging/setLevel needs \"level\""),
         },
         "resources/subscribe" => subscribe(&request, &session),
         "resources/unsubscribe" => match request.params.uri.as_deref() {
@@ -91,7 +68,7 @@ pub(crate) async fn answer(received: Received<'_>, params: Params<'_>) -> Answer
             }
             None => request.invalid("resources/unsubscribe needs \"uri\""),
         },
-        method => cancellable(&session, request, method).await,
+        method => cancellable(&session, &request, method).await,
     }
 }
 
@@ -120,18 +97,17 @@ pub(crate) fn session<'f>(face: &'f Face, message: &Message, request: Option<&st
     }
 }
 
-fn initialize(received: &Received<'_>) -> Answer {
-    let Some(id) = received.envelope.id else {
+fn initialize(received: &Received<'_>, params: &Params<'_>) -> Answer {
+    let Some(id) = received.id else {
         return invalid(None, Code::InvalidRequest, "`initialize` is a request and needs an id");
     };
-    let asked = match received.envelope.params::<Initialize<'_>>() {
-        Ok(asked) => asked,
-        Err(why) => return invalid(Some(id), Code::InvalidParams, &why),
+    let Some(asked) = params.protocol_version.as_deref() else {
+        return invalid(Some(id), Code::InvalidParams, "`initialize` needs \"protocolVersion\"");
     };
-    let version = Version::negotiate(&asked.protocol_version);
+    let version = Version::negotiate(asked);
     let caller = received.message.caller.subject().clone();
     let route = received.message.route.clone();
-    let askable = asked.capabilities.askable(version);
+    let askable = params.capabilities.as_ref().map_or(Askable::empty(), |can| can.askable(version));
     let Some(session) = received.face.sessions.start(About { caller, route, version, askable }) else {
         let why = "no session can be opened: as many as may be (sessionsMax) are busy";
         return Answer::reply(Kind::Unavailable, rpc::error(Some(id), Code::Internal, why, None));
@@ -187,7 +163,7 @@ pub(crate) async fn listen(
 }
 
 /// A request that `notifications/cancelled` can end.
-async fn cancellable(session: &Open<'_>, request: Request<'_>, method: &str) -> Answer {
+async fn cancellable(session: &Open<'_>, request: &Request<'_>, method: &str) -> Answer {
     let Some(running) = session.begin(request.id) else {
         return request.invalid("a request with this id is running already, or too many are");
     };

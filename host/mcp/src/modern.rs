@@ -18,13 +18,13 @@ use crate::versions::{SUPPORTED, Version};
 
 const LISTEN_BYTES_MAX: usize = 64 << 10;
 
-pub(crate) async fn answer(received: Received<'_>, params: Params<'_>) -> Answer {
-    let Some(id) = received.envelope.id else {
+pub(crate) async fn answer(received: &Received<'_>, params: &Params<'_>) -> Answer {
+    let Some(id) = received.id else {
         // `notifications/cancelled` is of no use here: whoever cancels closes the connection, and a transport
         // without connections deals with it by itself.
         return Answer::Accepted;
     };
-    if let Err(refusal) = check(&received, id, &params) {
+    if let Err(refusal) = check(received, id, params) {
         return refusal;
     }
     let version = Version::V2026_07_28;
@@ -42,9 +42,9 @@ pub(crate) async fn answer(received: Received<'_>, params: Params<'_>) -> Answer
         params,
         outbox: received.outbox,
     };
-    match &*received.envelope.method {
+    match &*received.method {
         "server/discover" => discover(&request),
-        "subscriptions/listen" => listen(request).await,
+        "subscriptions/listen" => listen(&request).await,
         method => request.answer(method).await,
     }
 }
@@ -80,7 +80,7 @@ fn check(received: &Received<'_>, id: &str, params: &Params<'_>) -> Result<(), A
         return Err(unsupported(version));
     }
     match has_headers {
-        true => headers::check_method(headers, &received.envelope.method).map_err(|why| mismatch(&why)),
+        true => headers::check_method(headers, &received.method).map_err(|why| mismatch(&why)),
         false => Ok(()),
     }
 }
@@ -98,7 +98,7 @@ fn discover(request: &Request<'_>) -> Answer {
 }
 
 /// Tells the client of changes until it goes away or the house closes.
-async fn listen(request: Request<'_>) -> Answer {
+async fn listen(request: &Request<'_>) -> Answer {
     let Some(mut filter) = request.params.notifications.clone() else {
         return request.invalid("subscriptions/listen needs \"notifications\"");
     };

@@ -38,6 +38,16 @@ pub(crate) struct Params<'a> {
     pub input_responses: Option<BTreeMap<String, &'a RawValue>>,
     #[serde(borrow)]
     pub request_state: Option<Cow<'a, str>>,
+    /// Of `initialize`, as `capabilities`.
+    #[serde(borrow)]
+    pub protocol_version: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "object")]
+    pub capabilities: Option<Capabilities>,
+    /// Of `logging/setLevel`.
+    pub level: Option<LogLevel>,
+    /// Of `notifications/cancelled`.
+    #[serde(borrow)]
+    pub request_id: Option<&'a RawValue>,
     #[serde(borrow, rename = "_meta", default, deserialize_with = "object")]
     pub meta: Option<Meta<'a>>,
 }
@@ -115,27 +125,33 @@ struct Elicitation {
 #[derive(Debug, Default, Deserialize)]
 struct Object {}
 
-/// An object, or `null`, which is nothing. Left to itself serde would also take a list of the members in their order.
-fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    struct ObjectVisitor<T>(PhantomData<T>);
+/// An object, read as `T`. Left to itself serde would also take a list of the members in their order.
+#[derive(Debug)]
+pub(crate) struct Members<T>(pub T);
 
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-        type Value = Option<T>;
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor(PhantomData))
+    }
+}
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
+struct MembersVisitor<T>(PhantomData<T>);
 
-        fn visit_unit<E>(self) -> Result<Option<T>, E> {
-            Ok(None)
-        }
+impl<'de, T: Deserialize<'de>> Visitor<'de> for MembersVisitor<T> {
+    type Value = Members<T>;
 
-        fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Option<T>, A::Error> {
-            T::deserialize(MapAccessDeserializer::new(members)).map(Some)
-        }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
     }
 
-    deserializer.deserialize_any(ObjectVisitor(PhantomData))
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Members<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members)).map(Members)
+    }
+}
+
+/// An object, or `null`, which is nothing.
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Option::<Members<T>>::deserialize(deserializer).map(|members| members.map(|Members(value)| value))
 }
 
 impl Capabilities {

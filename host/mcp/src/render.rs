@@ -56,7 +56,9 @@ pub(crate) fn write_completion(completion: &Completion, body: &mut Vec<u8>) {
 
 /// Writes `"name":[…]`.
 fn write_list<T>(name: &str, items: &[T], body: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
-    body.extend_from_slice(format!(r#""{name}":["#).as_bytes());
+    for part in ["\"", name, "\":["] {
+        body.extend_from_slice(part.as_bytes());
+    }
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
             body.push(b',');

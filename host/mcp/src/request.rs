@@ -30,7 +30,7 @@ pub(crate) struct Request<'a> {
     pub message: &'a Message,
     pub route: Route<'a>,
     pub id: &'a str,
-    pub params: Params<'a>,
+    pub params: &'a Params<'a>,
     /// The session of an older client.
     pub session: Option<&'a Open<'a>>,
     /// What the client can be asked.
@@ -52,7 +52,7 @@ const ROUNDS_MAX: usize = 16;
 
 impl Request<'_> {
     /// Answers the methods that both eras have.
-    pub(crate) async fn answer(self, method: &str) -> Answer {
+    pub(crate) async fn answer(&self, method: &str) -> Answer {
         match method {
             "tools/list" => self.list(List::Tools),
             "prompts/list" => self.list(List::Prompts),
@@ -320,11 +320,9 @@ impl Request<'_> {
         if !self.has_headers() {
             return Ok(());
         }
+        let Some(wanted) = catalog.params(self.route) else { return Ok(()) };
         let tool = catalog.view(self.route).item(List::Tools, &self.message.caller, name);
-        let params = tool.map(|tool| catalog.params(self.route, tool.subject)).unwrap_or_default();
-        if params.is_empty() {
-            return Ok(());
-        }
+        let Some(params) = tool.and_then(|tool| wanted.get(tool.subject)) else { return Ok(()) };
         let arguments = certosa_house::parse_json(arguments).unwrap_or_default();
         headers::check_params(&self.message.headers, params, &arguments).map_err(|why| self.mismatch(&why))
     }

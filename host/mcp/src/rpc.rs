@@ -6,14 +6,16 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::params::{Members, Params};
+
 /// One message from a client.
 #[derive(Debug)]
 pub(crate) struct Envelope<'a> {
     /// The text of the id; `None` for a notification.
     pub id: Option<&'a str>,
     pub method: Cow<'a, str>,
-    /// The text of the parameters: an object.
-    pub params: Option<&'a str>,
+    /// No parameters are empty ones. The text says why they are none that any method takes.
+    pub params: Result<Params<'a>, String>,
 }
 
 /// A body: one message, or several where a version has batches.
@@ -72,16 +74,18 @@ pub enum Code {
     UnsupportedVersion = -32022,
 }
 
+/// A message with parameters that are read as `P`.
 #[derive(Deserialize)]
-struct Wire<'a> {
+#[serde(bound(deserialize = "P: Deserialize<'de>"))]
+struct Wire<'a, P> {
     #[serde(borrow)]
     jsonrpc: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "present")]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
     method: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    params: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "present")]
+    params: Option<P>,
     #[serde(borrow, default, deserialize_with = "present")]
     result: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
@@ -89,8 +93,8 @@ struct Wire<'a> {
 }
 
 /// Keeps a `null` apart from nothing.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 impl<'a> Envelope<'a> {
@@ -99,20 +103,42 @@ impl<'a> Envelope<'a> {
         if text.trim_start().starts_with('[') {
             return Err(Malformed::NotRequest("a list where a message should be".to_owned(), None));
         }
-        let wire: Wire<'a> = serde_json::from_str(text).map_err(|error| match error.is_data() {
+        // Read once if all is well. What is wrong, and whose answer that deserves, shows when the parameters are read
+        // on their own.
+        match serde_json::from_str::<Wire<'a, Members<Params<'a>>>>(text) {
+            Ok(wire) => wire.envelope(|Members(params)| Ok(Ok(params))),
+            Err(_) => Self::parse_apart(text),
+        }
+    }
+
+    fn parse_apart(text: &'a str) -> Result<Self, Malformed> {
+        let wire: Wire<'a, &'a RawValue> = serde_json::from_str(text).map_err(|error| match error.is_data() {
             true => Malformed::NotRequest(error.to_string(), None),
             false => Malformed::NotJson(error.to_string()),
         })?;
-        let id = wire.id.map(RawValue::get);
+        wire.envelope(|params| match params.get().starts_with('{') {
+            true => Ok(serde_json::from_str(params.get()).map_err(|error| error.to_string())),
+            false => Err("\"params\" is not an object"),
+        })
+    }
+}
+
+impl<'a, P> Wire<'a, P> {
+    /// What the message is. `read` tells what the parameters are, or why there can be none such.
+    fn envelope(
+        self,
+        read: impl FnOnce(P) -> Result<Result<Params<'a>, String>, &'static str>,
+    ) -> Result<Envelope<'a>, Malformed> {
+        let id = self.id.map(RawValue::get);
         let refuse = |why: &str, id: Option<&str>| Err(Malformed::NotRequest(why.to_owned(), id.map(str::to_owned)));
         if id.is_some_and(|id| !is_id(id)) {
             return refuse("an id is a string or an integer of at most 256 bytes, and not null", None);
         }
-        if wire.jsonrpc.as_deref() != Some("2.0") {
+        if self.jsonrpc.as_deref() != Some("2.0") {
             return refuse("\"jsonrpc\" is not \"2.0\"", id);
         }
-        let Some(method) = wire.method else {
-            return match (id, wire.result, wire.error) {
+        let Some(method) = self.method else {
+            return match (id, self.result, self.error) {
                 (Some(id), Some(result), None) => {
                     Err(Malformed::Response(Response { id: id.to_owned(), result: Ok(result.get().to_owned()) }))
                 }
@@ -124,16 +150,10 @@ impl<'a> Envelope<'a> {
                 _ => refuse("there is no \"method\"", id),
             };
         };
-        let params = wire.params.map(RawValue::get);
-        if params.is_some_and(|params| !params.starts_with('{')) {
-            return refuse("\"params\" is not an object", id);
+        match self.params.map_or_else(|| Ok(Ok(Params::default())), read) {
+            Ok(params) => Ok(Envelope { id, method, params }),
+            Err(why) => refuse(why, id),
         }
-        Ok(Self { id, method, params })
-    }
-
-    /// The parameters as `T`, which may borrow from them. No parameters are empty ones.
-    pub(crate) fn params<T: Deserialize<'a>>(&self) -> Result<T, String> {
-        serde_json::from_str(self.params.unwrap_or("{}")).map_err(|error| error.to_string())
     }
 }
 
@@ -188,10 +208,22 @@ mod tests {
 
     #[test]
     fn requests_and_notifications_are_read() {
-        let body = r#" {"id": 7, "jsonrpc":"2.0","params":{"a": 1.50},"method":"tools\/list"} "#;
+        let body =
+            r#" {"id": 7, "jsonrpc":"2.0","params":{"a": 1.50, "arguments": {"b": 1.50}},"method":"tools\/list"} "#;
         let envelope = Envelope::parse(body).unwrap();
-        assert_eq!((envelope.id, &*envelope.method, envelope.params), (Some("7"), "tools/list", Some("{\"a\": 1.50}")));
-        assert!(Envelope::parse(r#"{"jsonrpc":"2.0","method":"x"}"#).unwrap().id.is_none());
+        assert_eq!((envelope.id, &*envelope.method), (Some("7"), "tools/list"));
+        assert_eq!(envelope.params.unwrap().arguments.unwrap().get(), r#"{"b": 1.50}"#);
+        let envelope = Envelope::parse(r#"{"jsonrpc":"2.0","method":"x"}"#).unwrap();
+        assert!(envelope.id.is_none() && envelope.params.unwrap().name.is_none());
+    }
+
+    #[test]
+    fn parameters_that_no_method_takes_leave_the_rest_readable() {
+        for params in [r#"{"name":3}"#, r#"{"name":"a","name":"b"}"#, r#"{"_meta":[]}"#, r#"{"level":"loud"}"#] {
+            let body = format!(r#"{{"jsonrpc":"2.0","params":{params},"id":7,"method":"x"}}"#);
+            let envelope = Envelope::parse(&body).unwrap();
+            assert_eq!((envelope.id, &*envelope.method, envelope.params.is_err()), (Some("7"), "x", true), "{params}");
+        }
     }
 
     #[test]
@@ -214,6 +246,9 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"method":3}"#,
             r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"x"}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"x","params":[1]}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":["a"]}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":null}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{},"params":{}}"#,
             r#"{"jsonrpc":"2.0","id":1}"#,
         ] {
             assert!(matches!(Envelope::parse(body), Err(Malformed::NotRequest(..))), "{body}");
