@@ -53,6 +53,9 @@ mod offer;
 mod outcome;
 pub mod vault;
 
+use schemars::Schema;
+use schemars::transform::{RecursiveTransform, Transform as _};
+
 pub use bindings::certosa::tools::changes::Lists;
 pub use bindings::certosa::tools::log::Level;
 pub use bindings::certosa::tools::types::{
@@ -173,5 +176,15 @@ pub fn schema_of<T: schemars::JsonSchema>() -> String {
     let mut schema = schemars::SchemaGenerator::default().into_root_schema_for::<T>();
     // The name of a Rust type says nothing to a model.
     schema.remove("title");
+    RecursiveTransform(remove_number_format).transform(&mut schema);
     serde_json::to_string(&schema).unwrap_or_default()
+}
+
+/// The name of a Rust type as the format of a number makes clients warn: JSON Schema has formats for texts alone
+/// (2020-12 Validation, section 7.3). What it bounds stands beside it.
+fn remove_number_format(schema: &mut Schema) {
+    let is_numbers = |format: &str| ["int", "uint", "float", "double"].iter().any(|name| format.starts_with(name));
+    if schema.get("format").and_then(serde_json::Value::as_str).is_some_and(is_numbers) {
+        schema.remove("format");
+    }
 }
