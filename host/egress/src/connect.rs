@@ -90,7 +90,8 @@ impl Client {
             let Permitted { target, request } = permitted;
             return Ok(Connected { target, request, link: Link { line, was_kept: true, key, client: self.clone() } });
         }
-        permitted.resolve(&*self.dialer.resolver).await?.connect(self).await
+        // In a box: few requests need this, and it is larger than all the rest.
+        Box::pin(async { permitted.resolve(&*self.dialer.resolver).await?.connect(self).await }).await
     }
 
     /// Closes what waits for this bundle: it is gone, or reaches less than it did.

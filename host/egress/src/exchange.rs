@@ -66,7 +66,7 @@ impl Client {
         credential: Option<Arc<Credential>>,
     ) -> Result<Scrubbed, EgressError> {
         let permitted = policy.permit(request, credential)?;
-        let connected = Box::pin(self.connect(permitted)).await?;
+        let connected = self.connect(permitted).await?;
         let injected = connected.inject().await?;
         injected.send().await
     }

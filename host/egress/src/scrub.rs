@@ -34,10 +34,9 @@ pub(crate) struct Scrubber {
 struct Beginnings {
     /// How the forms begin.
     outline: Forms,
-    /// At which of its first bytes (one bit for each) some form has this one.
-    places: Box<[u8; 256]>,
-    /// For each of the first bytes of a form and each value, the forms (one bit for each eighth of them) that have it.
-    masks: Box<[[u8; 256]; SEARCHED_BYTES_MIN]>,
+    /// For each value of a byte, the forms that have it as their first byte, as their second, third and fourth: eight
+    /// bits each, from the lowest on, of which one stands for an eighth of the forms.
+    words: Box<[u32; 256]>,
     /// The same, for many bytes at a time.
     fast: Fast,
 }
@@ -228,17 +227,15 @@ impl Scrubber {
 
 impl Beginnings {
     fn of(outline: Forms) -> Self {
-        let (mut masks, mut places) = (Box::new([[0; 256]; SEARCHED_BYTES_MIN]), Box::new([0; 256]));
+        let mut words = Box::new([0; 256]);
         for (index, form) in outline.iter().enumerate() {
-            for (place, (mask, byte)) in masks.iter_mut().zip(form).enumerate() {
-                let byte = usize::from(*byte);
-                if let (Some(bits), Some(places)) = (mask.get_mut(byte), places.get_mut(byte)) {
-                    *bits |= 1 << (index % 8);
-                    *places |= 1 << place;
+            for (place, byte) in form.iter().take(SEARCHED_BYTES_MIN).enumerate() {
+                if let Some(word) = words.get_mut(usize::from(*byte)) {
+                    *word |= 1 << (place * 8 + index % 8);
                 }
             }
         }
-        Self { outline, places, masks, fast: Fast::Later(SLOW_BYTES) }
+        Self { outline, words, fast: Fast::Later(SLOW_BYTES) }
     }
 
     fn quicken(&mut self, bytes: usize) {
@@ -260,25 +257,38 @@ impl Beginnings {
         if let Fast::Now(searcher) = &self.fast {
             return searcher.find_in(text, (from..text.len()).into()).map(|found| found.start());
         }
-        // Four bytes in a row have exactly one that is looked at here, and most bytes are in no beginning at all.
-        let behind = from + SEARCHED_BYTES_MIN - 1;
-        for (index, byte) in text.get(behind..)?.iter().step_by(SEARCHED_BYTES_MIN).enumerate() {
-            let places = self.places.get(usize::from(*byte)).copied().unwrap_or(0);
-            if places == 0 {
-                continue;
-            }
-            let here = behind + index * SEARCHED_BYTES_MIN;
-            let begins = |place: &usize| places & 1 << place != 0 && self.begins(text, here - place);
-            if let Some(place) = (0..SEARCHED_BYTES_MIN).rev().find(begins) {
-                return Some(here - place);
+        // Of every three pairs of bytes one is looked at, so one of each beginning is, and few are in any.
+        let (threes, last) = text.get(from..)?.as_chunks::<3>();
+        let words = &*self.words;
+        for (index, [a, b, _]) in threes.iter().enumerate() {
+            if has_pair(words, *a, *b)
+                && let Some(found) = self.around(text, from, from + index * 3)
+            {
+                return Some(found);
             }
         }
-        None
+        match last {
+            [a, b] if has_pair(words, *a, *b) => self.around(text, from, text.len() - 2),
+            _ => None,
+        }
+    }
+
+    /// The first place not before `from` where a form may begin that has its first, second or third pair at `pair`.
+    fn around(&self, text: &[u8], from: usize, pair: usize) -> Option<usize> {
+        (0..3).rev().filter_map(|before| pair.checked_sub(before)).find(|at| *at >= from && self.begins(text, *at))
+    }
+
+    fn word(&self, byte: u8) -> u32 {
+        self.words.get(usize::from(byte)).copied().unwrap_or(0)
     }
 
     /// Whether a form may begin here, of which at least the first bytes are there.
     fn begins(&self, text: &[u8], at: usize) -> bool {
-        text.len() - at >= SEARCHED_BYTES_MIN && self.is_open(text, at)
+        let start = text.get(at..).and_then(<[u8]>::first_chunk::<SEARCHED_BYTES_MIN>);
+        start.is_some_and(|[a, b, c, d]| {
+            let [a, b, c, d] = [a, b, c, d].map(|byte| self.word(*byte));
+            a & b >> 8 & c >> 16 & d >> 24 != 0
+        })
     }
 
     /// The next place from `from` on where a form may begin that goes on behind the end.
@@ -288,15 +298,16 @@ impl Beginnings {
 
     /// Whether what is there may be the beginning of a form, or the whole of one.
     fn is_open(&self, text: &[u8], at: usize) -> bool {
-        let mut open = u8::MAX;
-        for (mask, byte) in self.masks.iter().zip(text.get(at..).unwrap_or_default()) {
-            open &= mask.get(usize::from(*byte)).copied().unwrap_or(0);
-            if open == 0 {
-                return false;
-            }
-        }
-        true
+        let start = text.get(at..).unwrap_or_default().iter().take(SEARCHED_BYTES_MIN);
+        let open = start.enumerate().fold(0xff, |open, (place, byte)| open & self.word(*byte) >> (place * 8));
+        open != 0
     }
+}
+
+/// Whether some beginning has these two bytes in a row.
+fn has_pair(words: &[u32; 256], a: u8, b: u8) -> bool {
+    let word = |byte: u8| words.get(usize::from(byte)).copied().unwrap_or(0);
+    word(a) & word(b) >> 8 != 0
 }
 
 #[cfg(test)]
