@@ -15,6 +15,7 @@ mod cells;
 mod cli;
 mod clients;
 mod components;
+mod confined;
 mod corpora;
 mod demo;
 mod egress;

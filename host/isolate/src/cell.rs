@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use certosa_model::{CellLimits, Change, Limit, Usage};
 use certosa_syscall::guest::Refusal;
-use certosa_syscall::{Cell, CpuClock, CpuSpent, Errand, Hearing, is_out_of_handles};
+use certosa_syscall::{Cell, CpuClock, CpuSpent, Errand, Hearing, is_out_of_handles, too_many_random_bytes};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
@@ -164,6 +164,7 @@ fn explain(error: wasmtime::Error, cell: &Cell, limits: &CellLimits) -> CellErro
     }
     let seen = match (exit, trap) {
         (Some(exit), _) => format!("the tool ended its own process (exit code {})", exit.0),
+        _ if let Some(why) = too_many_random_bytes(&error) => format!("the tool broke off: {why}"),
         (_, Some(trap)) => format!("the tool broke off: {trap}"),
         _ => format!("the tool broke off: {}", error.root_cause()),
     };

@@ -49,6 +49,14 @@ pub fn is_out_of_handles(error: &wasmtime::Error) -> bool {
     error.downcast_ref().is_some_and(full) || format!("{error:#}").contains("store handle limit exceeded")
 }
 
+/// Why a cell ended that wanted more random numbers at once than it may.
+pub fn too_many_random_bytes(error: &wasmtime::Error) -> Option<String> {
+    // wasmtime has no type for this; the test of the limit notices when the text changes.
+    let why = error.root_cause().to_string();
+    let asked = why.strip_prefix("requested len ")?.split(' ').next()?;
+    Some(format!("it asked for {asked} random bytes at once, where {RANDOM_BYTES_MAX} are allowed, set by the house"))
+}
+
 /// The last bytes of a text; the rest is gone.
 #[derive(Debug, Default)]
 pub(crate) struct Tail(Vec<u8>);

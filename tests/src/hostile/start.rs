@@ -1,6 +1,7 @@
 //! Code that runs before anything was called: the start functions of core modules.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use wit_parser::Resolve;
@@ -35,14 +36,30 @@ fn typed(start: &str) -> Vec<u8> {
 fn world(start: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit")).unwrap();
-    let wit = "package t:w; world w { export certosa:tools/tools@0.1.0; }";
+    let wit = "
+        package t:w;
+        world w {
+            import wasi:io/poll@0.2.0;
+            import wasi:clocks/monotonic-clock@0.2.0;
+            export certosa:tools/tools@0.1.0;
+        }
+        package wasi:io@0.2.0 { interface poll { resource pollable { block: func(); } } }
+        package wasi:clocks@0.2.0 {
+            interface monotonic-clock {
+                use wasi:io/poll@0.2.0.{pollable};
+                subscribe-duration: func(when: u64) -> pollable;
+            }
+        }";
     let package = resolve.push_str("w.wit", wit).unwrap();
     let parameters = "(param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)";
     encoded(
         &resolve,
         package,
         &format!(
-            r#"(module {}
+            r#"(module
+                (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $timer (param i64) (result i32)))
+                (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))
+                {}
                 (func (export "certosa:tools/tools@0.1.0#list-tools") (result i32) (i32.const 1024))
                 (func (export "certosa:tools/tools@0.1.0#call-tool") {parameters} (result i32) unreachable))"#,
             crate::typed::core(&format!("{start} (start $start)"))
@@ -105,4 +122,24 @@ fn start_functions_are_bounded_while_a_bundle_is_listed() {
     assert!(!checked.stderr.contains("works offers nothing"), "{checked:?}");
     let house = House::in_folder(folder);
     still_serves(&house);
+}
+
+#[test]
+fn waiting_is_bounded_while_a_bundle_is_listed() {
+    let waits = |ms: u32| world(&format!("(func $start (call $block (call $timer (i64.const {ms}000000))))"));
+    let bundles = [
+        ("waits", waits(60_000), ", limits = (wallMsMax = 1000)"),
+        ("patient", waits(60_000), ", limits = (wallMsMax = 60000)"),
+        ("works", waits(900), ", limits = (wallMsMax = 1000)"),
+    ];
+    let bundles: Vec<_> = bundles.iter().map(|(name, bytes, limits)| (*name, bytes.as_slice(), *limits)).collect();
+    let folder = folder(&bundles);
+    let started = Instant::now();
+    let checked = folder.run(&["check"]);
+    assert!(started.elapsed() < Duration::from_secs(50), "{:?}", started.elapsed());
+    for why in ["wallMsMax = 1000, set by the operator", "wallMsMax = 10000, set by the house, for listings"] {
+        assert!(checked.stderr.contains(why), "{why}: {checked:?}");
+    }
+    assert!(!checked.stderr.contains("works offers nothing"), "{checked:?}");
+    still_serves(&House::in_folder(folder));
 }
