@@ -53,11 +53,12 @@ pub(crate) async fn answer(received: &Received<'_>, params: &Params<'_>) -> Answ
     };
     match method {
         "ping" => request.result(|_| {}),
-        "logging/setLevel" => match request.params.level {
-            Some(level) => {
+        "logging/setLevel" => match request.params.level.map(|level| serde_json::from_str(level.get())) {
+            Some(Ok(level)) => {
                 session.set_log(level);
                 request.result(|_| {})
             }
+            Some(Err(why)) => request.invalid(&format!("\"level\": {why}")),
             None => request.invalid("logging/setLevel needs \"level\""),
         },
         "resources/subscribe" => subscribe(&request, &session),

@@ -43,8 +43,9 @@ pub(crate) struct Params<'a> {
     pub protocol_version: Option<Cow<'a, str>>,
     #[serde(default, deserialize_with = "object")]
     pub capabilities: Option<Capabilities>,
-    /// Of `logging/setLevel`.
-    pub level: Option<LogLevel>,
+    /// Of `logging/setLevel`; as text, because 2026-07-28 does not have it, whatever it says.
+    #[serde(borrow)]
+    pub level: Option<&'a RawValue>,
     /// Of `notifications/cancelled`.
     #[serde(borrow)]
     pub request_id: Option<&'a RawValue>,
