@@ -265,7 +265,7 @@ fn chart(rows: &[Row]) -> Chart {
             }),
             section("Start of the house, with a warm cache", |outcome| match *outcome {
                 Outcome::Measured { start_ms, .. } => {
-                    vec![("to where it listens", start_ms as f64, format!("{} ms", thousands(start_ms as f64)))]
+                    vec![("until it listens", start_ms as f64, format!("{} ms", thousands(start_ms as f64)))]
                 }
                 Outcome::LeftOut { .. } => Vec::new(),
             }),
