@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, fs};
@@ -12,7 +12,7 @@ use std::{env, fs};
 use certosa_confine::{Cage, Finished, Job, JobError};
 
 use crate::egress::until;
-use crate::typed::program;
+use crate::support::certosa;
 
 /// Of the children here.
 const MEMORY_MIB_MAX: u64 = 1024;
@@ -126,14 +126,7 @@ fn the_children_that_read_components_are_shut_in_before_they_read() {
     ] {
         // What it reads has no end, so it waits.
         let mut child = Waiting(
-            Command::new(program())
-                .arg(task)
-                .env_clear()
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap(),
+            certosa(&[task]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap(),
         );
         child.0.stdin.as_mut().unwrap().write_all(b"\0asm").unwrap();
         let read = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", child.0.id())).unwrap();

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use certosa_model::TraceParent;
 
-use crate::params::Params;
+use crate::params::{Capabilities, Params};
 use crate::rpc::{self, Body, Code, Envelope, Malformed};
 use crate::versions::Version;
 
@@ -43,6 +43,8 @@ fn one(text: &str) -> Read {
         Ok(envelope) => envelope,
         Err(malformed) => return refused(text, malformed),
     };
+    let apart = Envelope::parse_apart(text);
+    assert!(apart.as_ref().is_ok_and(|apart| format!("{apart:?}") == format!("{envelope:?}")), "{apart:?}: {text}");
     let params = match envelope.params {
         Ok(params) => params,
         Err(why) => return Read::Refused(rpc::error(envelope.id, Code::InvalidParams, &why, None)),
@@ -58,8 +60,9 @@ fn one(text: &str) -> Read {
 }
 
 fn look(params: &Params<'_>) {
+    let opening = params.capabilities.and_then(|text| serde_json::from_str::<Capabilities>(text.get()).ok());
     let in_meta = params.meta.as_ref().and_then(|meta| meta.capabilities.as_ref());
-    for capabilities in params.capabilities.iter().chain(in_meta) {
+    for capabilities in opening.iter().chain(in_meta) {
         let _all = Version::ALL.map(|version| capabilities.askable(version));
     }
     let Some(meta) = &params.meta else { return };

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certosa_policy::Caller;
-use certosa_syscall::guest::Askable;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use crate::SESSION_HEADER;
 use crate::exchange::{Answer, Kind, Message, Outbox};
@@ -13,7 +14,7 @@ use crate::face::{Face, Received, invalid};
 use crate::headers;
 use crate::hub::Wants;
 use crate::modern::server_info;
-use crate::params::Params;
+use crate::params::{Capabilities, Params};
 use crate::request::Request;
 use crate::rpc::{self, Code, response};
 use crate::sessions::{About, Open};
@@ -53,13 +54,13 @@ pub(crate) async fn answer(received: &Received<'_>, params: &Params<'_>) -> Answ
     };
     match method {
         "ping" => request.result(|_| {}),
-        "logging/setLevel" => match request.params.level.map(|level| serde_json::from_str(level.get())) {
-            Some(Ok(level)) => {
+        "logging/setLevel" => match member("level", request.params.level) {
+            Ok(Some(level)) => {
                 session.set_log(level);
                 request.result(|_| {})
             }
-            Some(Err(why)) => request.invalid(&format!("\"level\": {why}")),
-            None => request.invalid("logging/setLevel needs \"level\""),
+            Ok(None) => request.invalid("logging/setLevel needs \"level\""),
+            Err(why) => request.invalid(&why),
         },
         "resources/subscribe" => subscribe(&request, &session),
         "resources/unsubscribe" => match request.params.uri.as_deref() {
@@ -71,6 +72,12 @@ pub(crate) async fn answer(received: &Received<'_>, params: &Params<'_>) -> Answ
         },
         method => cancellable(&session, &request, method).await,
     }
+}
+
+/// A member of the parameters that one method reads.
+fn member<T: DeserializeOwned>(name: &str, text: Option<&RawValue>) -> Result<Option<T>, String> {
+    let read = |text: &RawValue| serde_json::from_str(text.get()).map_err(|why| format!("{name:?}: {why}"));
+    text.map(read).transpose()
 }
 
 /// The session that the message names, if it may use it. `request` is the id of the request in it.
@@ -102,13 +109,18 @@ fn initialize(received: &Received<'_>, params: &Params<'_>) -> Answer {
     let Some(id) = received.id else {
         return invalid(None, Code::InvalidRequest, "`initialize` is a request and needs an id");
     };
-    let Some(asked) = params.protocol_version.as_deref() else {
-        return invalid(Some(id), Code::InvalidParams, "`initialize` needs \"protocolVersion\"");
+    let refuse = |why: &str| invalid(Some(id), Code::InvalidParams, why);
+    let version = match member::<String>("protocolVersion", params.protocol_version) {
+        Ok(Some(asked)) => Version::negotiate(&asked),
+        Ok(None) => return refuse("`initialize` needs \"protocolVersion\""),
+        Err(why) => return refuse(&why),
     };
-    let version = Version::negotiate(asked);
+    let askable = match member::<Capabilities>("capabilities", params.capabilities) {
+        Ok(capabilities) => capabilities.unwrap_or_default().askable(version),
+        Err(why) => return refuse(&why),
+    };
     let caller = received.message.caller.subject().clone();
     let route = received.message.route.clone();
-    let askable = params.capabilities.as_ref().map_or(Askable::empty(), |can| can.askable(version));
     let Some(session) = received.face.sessions.start(About { caller, route, version, askable }) else {
         let why = "no session can be opened: as many as may be (sessionsMax) are busy";
         return Answer::reply(Kind::Unavailable, rpc::error(Some(id), Code::Internal, why, None));

@@ -38,15 +38,14 @@ pub(crate) struct Params<'a> {
     pub input_responses: Option<BTreeMap<String, &'a RawValue>>,
     #[serde(borrow)]
     pub request_state: Option<Cow<'a, str>>,
-    /// Of `initialize`, as `capabilities`.
+    /// This and what follows belongs to one method of the older era each, which reads it: `initialize` twice,
+    /// `logging/setLevel`, and `notifications/cancelled`. To all others it is nothing, whatever it says.
     #[serde(borrow)]
-    pub protocol_version: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "object")]
-    pub capabilities: Option<Capabilities>,
-    /// Of `logging/setLevel`; as text, because 2026-07-28 does not have it, whatever it says.
+    pub protocol_version: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub capabilities: Option<&'a RawValue>,
     #[serde(borrow)]
     pub level: Option<&'a RawValue>,
-    /// Of `notifications/cancelled`.
     #[serde(borrow)]
     pub request_id: Option<&'a RawValue>,
     #[serde(borrow, rename = "_meta", default, deserialize_with = "object")]
@@ -148,6 +147,11 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for MembersVisitor<T> {
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Members<T>, A::Error> {
         T::deserialize(MapAccessDeserializer::new(members)).map(Members)
     }
+}
+
+/// Keeps a `null` apart from nothing.
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// An object, or `null`, which is nothing.

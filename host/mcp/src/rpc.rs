@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::params::{Members, Params};
+use crate::params::{Members, Params, present};
 
 /// One message from a client.
 #[derive(Debug)]
@@ -92,11 +92,6 @@ struct Wire<'a, P> {
     error: Option<&'a RawValue>,
 }
 
-/// Keeps a `null` apart from nothing.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
 impl<'a> Envelope<'a> {
     pub(crate) fn parse(text: &'a str) -> Result<Self, Malformed> {
         // Left to itself serde would take a list for the members in their order.
@@ -111,7 +106,8 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    fn parse_apart(text: &'a str) -> Result<Self, Malformed> {
+    /// The same in two goes: the envelope, and then the parameters.
+    pub(crate) fn parse_apart(text: &'a str) -> Result<Self, Malformed> {
         let wire: Wire<'a, &'a RawValue> = serde_json::from_str(text).map_err(|error| match error.is_data() {
             true => Malformed::NotRequest(error.to_string(), None),
             false => Malformed::NotJson(error.to_string()),
