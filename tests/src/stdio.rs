@@ -164,6 +164,28 @@ fn both_eras_are_passed_on_to_a_running_house() {
     assert!(metrics.contains("\ncertosa_sessions 0\n"), "the session was ended: {metrics}");
 }
 
+/// A line is begun before the next one is read: a cancellation behind its call is never too early.
+#[test]
+fn a_cancellation_right_behind_its_call_ends_it() {
+    for version in ["2025-06-18", "2026-07-28"] {
+        let mut client = Client::of(&["probe"]);
+        let is_older = version != "2026-07-28";
+        if is_older {
+            client.ask(&initialize(version));
+        }
+        for id in 1..=40 {
+            let params = json!({"name": "probe_sleep", "arguments": {"ms": 20_000}});
+            let call = match is_older {
+                true => json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}),
+                false => modern(id, "tools/call", params),
+            };
+            let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}});
+            client.send_line(&format!("{call}\n{cancel}"));
+        }
+        assert_eq!(client.end(), Some(0), "{version}: nothing is left to wait for");
+    }
+}
+
 /// The bridge repeats arguments in headers where a tool's schema wants it.
 #[test]
 fn the_bridge_adds_the_headers_that_a_tool_wants() {

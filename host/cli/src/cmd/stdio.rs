@@ -1,6 +1,8 @@
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -154,9 +156,14 @@ impl Client {
             return;
         }
         let output = self.output.clone();
-        let task = self.tasks.spawn(async move {
+        let mut answering = Box::pin(async move {
             answer(exchange, &output, is_asked).await;
         });
+        // Begun in the order of the lines, so that what follows a call at once, as its cancellation may, finds it.
+        if poll_fn(|context| Poll::Ready(answering.as_mut().poll(context))).await.is_ready() {
+            return;
+        }
+        let task = self.tasks.spawn(answering);
         self.running.retain(|_, running| !running.is_finished());
         self.running.extend(id.map(|id| (id, task)));
     }
