@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use crate::Done;
 use crate::http::{Answer, Client};
@@ -82,6 +83,16 @@ pub(crate) fn meta() -> String {
     format!(
         r#""_meta":{{"io.modelcontextprotocol/protocolVersion":"{MODERN}","io.modelcontextprotocol/clientInfo":{{"name":"bench","version":"1"}},"io.modelcontextprotocol/clientCapabilities":{{}}}}"#
     )
+}
+
+/// Headers and body of a call of any tool, the same one each time.
+pub(crate) fn of_tool(tool: &str, arguments: Value) -> Done<(String, String)> {
+    let mut params: Value = serde_json::from_str(&format!("{{{}}}", meta()))?;
+    let members = params.as_object_mut().ok_or("no object")?;
+    members.extend([("name".to_owned(), tool.into()), ("arguments".to_owned(), arguments)]);
+    let body = json!({"jsonrpc": "2.0", "id": FIRST_ID - 1, "method": "tools/call", "params": params}).to_string();
+    let headers = format!("MCP-Protocol-Version: {MODERN}\r\nMcp-Method: tools/call\r\nMcp-Name: {tool}\r\n");
+    Ok((headers, body))
 }
 
 /// Opens a session of MCP 2025-11-25 and returns its id.

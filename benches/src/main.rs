@@ -16,6 +16,7 @@ mod http;
 mod instructions;
 mod load;
 mod neighbours;
+mod outbound;
 mod peers;
 mod place;
 mod server;
@@ -57,6 +58,11 @@ certosa-bench neighbours [--round-ms N] [--rounds N] [--draw]
   p50 and p99 of an honest tool beside one that spins, allocates, hoards streams, floods its log or breaks off.
   Writes target/neighbours.json; --draw also draws docs/figures/neighbours.svg.
 
+certosa-bench outbound [--round-ms N] [--rounds N] [--draw]
+
+  Requests that go out with a credential: by a plain hyper client, by egress alone and by a bundle in a house.
+  Writes target/outbound.json; --draw also draws docs/figures/outbound.svg.
+
 certosa-bench instructions [--check | --write]
 
   Instructions of the server for each call, which nothing else on the machine moves. Needs valgrind. --check fails
@@ -84,6 +90,7 @@ fn run(args: &Args) -> Done<()> {
         Some("density") => density::run(args, &place),
         Some("neighbours") => neighbours::run(args, &place),
         Some("instructions") => instructions::run(args, &place),
+        Some("outbound") => outbound::run(args, &place),
         Some("help" | "--help") => {
             tell(HELP.trim_end());
             Ok(())

@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::json;
 
 use crate::args::Args;
-use crate::call::{Call, FIRST_ID, meta};
+use crate::call::{Call, of_tool};
 use crate::chart::{Bar, Chart, Kind, Section, thousands};
 use crate::http::Client;
 use crate::load::{Figures, Load, median};
@@ -122,12 +121,7 @@ fn beside(server: &Server, tool: &str, arguments: &str, load: &Load) -> Done<One
 /// Calls the tool, whatever it answers, until it is time to stop.
 fn keep_calling(address: &str, tool: &str, arguments: &str, stop: &AtomicBool, answered: &AtomicU64) -> Done<()> {
     let mut client = Client::connect(address)?;
-    let arguments: serde_json::Value = serde_json::from_str(arguments)?;
-    let mut params: serde_json::Value = serde_json::from_str(&format!("{{{}}}", meta()))?;
-    let members = params.as_object_mut().ok_or("no object")?;
-    members.extend([("name".to_owned(), tool.into()), ("arguments".to_owned(), arguments)]);
-    let body = json!({"jsonrpc": "2.0", "id": FIRST_ID - 1, "method": "tools/call", "params": params}).to_string();
-    let headers = format!("MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: {tool}\r\n");
+    let (headers, body) = of_tool(tool, serde_json::from_str(arguments)?)?;
     while !stop.load(Ordering::Relaxed) {
         let answer = client.post("/mcp", &headers, &body)?;
         if !answer.is_success() {

@@ -107,8 +107,12 @@ fn address(line: &str, says: &Says) -> Option<String> {
 
 /// `program` on the first processor; the client keeps to the second.
 pub(crate) fn pinned(program: &Path) -> Command {
+    pinned_to(0, program)
+}
+
+pub(crate) fn pinned_to(processor: u32, program: &Path) -> Command {
     let mut command = Command::new("taskset");
-    command.args(["-c", "0"]).arg(program);
+    command.args(["-c", &processor.to_string()]).arg(program);
     command
 }
 

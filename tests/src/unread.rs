@@ -148,7 +148,8 @@ fn notices_that_are_not_read_are_dropped() {
         wire::call(&house, &root, "probe_touch_many", json!({"count": 64}));
     }
     let told = read_at_last(&mut http2, 1, 500);
-    assert!((500..=513).contains(&told), "{told} of 768");
+    // 512 for the stream, one with the connection, and what was on its way to the stream: 64 at most.
+    assert!((500..=577).contains(&told), "{told} of 768");
     let told = read_at_last(&mut http2, 3, 10);
     assert!((10..=17).contains(&told), "{told} of 432");
     // The stream is as good as before: what comes up now is told.

@@ -5,6 +5,7 @@
 
 mod ask;
 mod held;
+mod repeat;
 mod sockets;
 mod transfer;
 mod vault;
@@ -44,6 +45,7 @@ tools! {
     fetch: "Sends a request and reads its response.", crate::transfer::fetch;
     upload: "Sends a request with a body in chunks, and reads its response.", crate::transfer::upload;
     download: "Sends a request, and reads its response slowly.", crate::transfer::download;
+    repeat: "Sends the same request again and again, and reads each response to its end.", crate::repeat::repeat;
     hoard: "Begins many exchanges at the same time and reads none.", crate::held::hoard;
     begin_and_leave: "Begins a request whose body never ends, and returns.", crate::held::begin_and_leave;
     keep: "Begins to read a response and keeps it beyond this call.", crate::held::keep;

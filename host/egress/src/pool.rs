@@ -48,7 +48,8 @@ struct Idle {
 
 impl Default for PoolLimits {
     fn default() -> Self {
-        Self { idle_per_key_max: 8, idle_max: 256, idle_ms_max: 90_000 }
+        // As many as a bundle has exchanges at the same time if its manifest does not say otherwise.
+        Self { idle_per_key_max: 64, idle_max: 512, idle_ms_max: 90_000 }
     }
 }
 

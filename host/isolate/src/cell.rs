@@ -16,6 +16,8 @@ use crate::lanes::Lost;
 /// How a cell ended, and what it used.
 pub struct End<T> {
     pub usage: Usage,
+    /// The longest that it worked without a wait.
+    pub(crate) stretch: Duration,
     /// What the bundle said is out of date with its clients.
     pub changes: Vec<Change>,
     pub result: Result<T, CellError>,
@@ -54,7 +56,12 @@ impl fmt::Debug for Trace {
 impl<T> End<T> {
     /// The end of a cell that never was, or that did not come to one.
     pub fn failed(why: CellError) -> Self {
-        Self { usage: Usage::default(), changes: Vec::new(), result: Err(why) }
+        Self::without_a_cell(Err(why))
+    }
+
+    /// What it did not take a cell to find out.
+    pub(crate) fn without_a_cell(result: Result<T, CellError>) -> Self {
+        Self { usage: Usage::default(), stretch: Duration::ZERO, changes: Vec::new(), result }
     }
 
     pub(crate) fn lost(why: &Lost) -> Self {
@@ -113,7 +120,7 @@ pub(crate) async fn run<T>(
         Ok(Ok(Err(refusal))) => Err(CellError::Refused(refusal)),
         Ok(Ok(Ok(value))) => Ok(value),
     };
-    End { usage, changes: cell.end(), result }
+    End { usage, stretch: clock.longest(), changes: cell.end(), result }
 }
 
 /// Polls `work`, and lets the clock run while it does.

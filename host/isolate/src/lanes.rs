@@ -1,7 +1,9 @@
 //! Two lanes for cells. A cell begins in the fast one, on the thread that took the call. One that a tick finds at work
 //! is no small call, and goes on in the slow one: on threads of its own, which give way to the others. So a neighbour
-//! that spins takes what time is left over, and small calls do not wait behind it. What took long the last time begins
-//! in the slow lane: a neighbour whose calls are as long as a tick would hardly ever be found at work.
+//! that spins takes what time is left over, and small calls do not wait behind it. It comes back when it does nothing
+//! but wait for others: they are on the threads that it left. What worked for long the last time
+//! begins in the slow lane: a neighbour whose calls are as long as a tick would hardly ever be found at work. What counts
+//! is how long it worked in one go: a call that waits for others in between, however often, holds nobody up.
 
 use std::io;
 use std::pin::Pin;
@@ -17,7 +19,7 @@ pub(crate) struct Lanes {
     slow: Option<Runtime>,
 }
 
-/// How long the last calls of one thing took. It decides in which lane the next one begins.
+/// How long the last calls of one thing worked in one go. It decides in which lane the next one begins.
 #[derive(Debug, Default)]
 pub struct Pace(AtomicU8);
 
@@ -28,6 +30,9 @@ pub(crate) struct Lost(String);
 
 /// A cell that waits for no tick gives way sooner than this.
 const LONG: Duration = Duration::from_micros(500);
+/// A cell of the slow lane that gave way sooner so many times in a row goes back to the fast one. One that spins does
+/// not: it gives way at ticks, which are further apart.
+const CALM: u32 = 16;
 /// A long call counts as much as so many small ones: a small one may have had to give way in the middle.
 const LONG_WEIGHT: u8 = 3;
 /// From here on calls begin in the slow lane.
@@ -35,6 +40,13 @@ const SLOW: u8 = 6;
 const SLOW_MAX: u8 = 24;
 /// How far the threads of the slow lane stand back (nice(2)).
 const NICE: i32 = 10;
+
+/// How it went in the slow lane.
+enum Went<F: Future> {
+    Ended(F::Output),
+    /// It does not belong there.
+    Calm(Pin<Box<F>>),
+}
 
 /// Ends the cell when nobody waits for it any more.
 struct Elsewhere<T>(JoinHandle<T>);
@@ -59,14 +71,18 @@ impl Lanes {
         pace: &Pace,
     ) -> Result<T, Lost> {
         let mut cell = Box::pin(cell);
-        if !pace.is_slow()
-            && let Some(ended) = small(cell.as_mut()).await
-        {
-            return Ok(ended);
+        let mut is_slow = pace.is_slow();
+        loop {
+            if !is_slow && let Some(ended) = small(cell.as_mut()).await {
+                return Ok(ended);
+            }
+            let Some(slow) = &self.slow else { return Err(Lost("the house is closed".to_owned())) };
+            let mut elsewhere = Elsewhere(slow.spawn(long(cell)));
+            match (&mut elsewhere.0).await.map_err(|error: JoinError| Lost(error.to_string()))? {
+                Went::Ended(ended) => return Ok(ended),
+                Went::Calm(calm) => (cell, is_slow) = (calm, false),
+            }
         }
-        let Some(slow) = &self.slow else { return Err(Lost("the house is closed".to_owned())) };
-        let mut elsewhere = Elsewhere(slow.spawn(cell));
-        (&mut elsewhere.0).await.map_err(|error: JoinError| Lost(error.to_string()))
     }
 }
 
@@ -75,10 +91,10 @@ impl Pace {
         self.0.load(Ordering::Relaxed) >= SLOW
     }
 
-    /// Takes note of a call that was on the processor for so long.
-    pub(crate) fn note(&self, cpu_us: u64) {
+    /// Takes note of a call that was on the processor for so long without a wait.
+    pub(crate) fn note(&self, stretch: Duration) {
         let before = self.0.load(Ordering::Relaxed);
-        let after = match u128::from(cpu_us) >= LONG.as_micros() {
+        let after = match stretch >= LONG {
             true => (before + LONG_WEIGHT).min(SLOW_MAX),
             false => before.saturating_sub(1),
         };
@@ -100,6 +116,23 @@ async fn small<F: Future>(mut cell: Pin<&mut F>) -> Option<F::Output> {
         }
     })
     .await
+}
+
+/// Works on a cell until it ends, or has often waited after little work.
+async fn long<F: Future>(mut cell: Pin<Box<F>>) -> Went<F> {
+    let mut short = 0;
+    let ended = std::future::poll_fn(|context| {
+        let started = Instant::now();
+        let polled = cell.as_mut().poll(context);
+        short = if started.elapsed() < LONG { short + 1 } else { 0 };
+        match polled {
+            Poll::Ready(ended) => Poll::Ready(Some(ended)),
+            Poll::Pending if short >= CALM => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await;
+    ended.map_or_else(|| Went::Calm(cell), Went::Ended)
 }
 
 impl<T> Drop for Elsewhere<T> {
@@ -124,7 +157,7 @@ mod tests {
     #[test]
     fn what_takes_long_begins_slowly_and_what_once_had_to_wait_does_not() {
         let pace = Pace::default();
-        let note = |all: &[u64]| all.iter().for_each(|cpu_us| pace.note(*cpu_us));
+        let note = |all: &[u64]| all.iter().for_each(|us| pace.note(Duration::from_micros(*us)));
         note(&[2_000, 20, 20, 20, 2_000]);
         assert!(!pace.is_slow());
         note(&[2_000]);

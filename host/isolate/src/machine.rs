@@ -2,7 +2,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 
-use certosa_model::{CellLimits, Limit, Usage};
+use certosa_model::{CellLimits, Limit};
 use certosa_policy::Permit;
 use certosa_syscall::guest::{Linked, Offer, Outcome, Refusal, Task};
 use certosa_syscall::{Cell, Errand, Hearing};
@@ -150,9 +150,7 @@ impl Machine {
     pub async fn list(&self, image: &Image, limits: &CellLimits) -> End<Offer> {
         let linked = match &image.bundle {
             Bundle::Linked(linked) => linked,
-            Bundle::Typed(typed) => {
-                return End { usage: Usage::default(), changes: Vec::new(), result: Ok(typed.offer()) };
-            }
+            Bundle::Typed(typed) => return End::without_a_cell(Ok(typed.offer())),
         };
         let _ticking = self.ticker.run();
         let mut store = image.store(limits, Hearing::default(), None);
@@ -180,7 +178,7 @@ impl Machine {
             sized(cell::run(&mut store, work).await, &limits)
         };
         let end = self.lanes.run(cell, pace).await.unwrap_or_else(|lost| End::lost(&lost));
-        pace.note(end.usage.cpu_us);
+        pace.note(end.stretch);
         end
     }
 
@@ -202,7 +200,7 @@ impl Machine {
             (end, warm, Some(held))
         };
         let ended = self.lanes.run(cell, pace).await.unwrap_or_else(|lost| (End::lost(&lost), None, None));
-        pace.note(ended.0.usage.cpu_us);
+        pace.note(ended.0.stretch);
         ended
     }
 }

@@ -18,11 +18,15 @@ struct State {
     /// A tick has seen it before.
     is_long: bool,
     stretch: Option<Stretch>,
+    /// Of the longest stretch.
+    longest: Duration,
 }
 
 #[derive(Debug)]
 struct Stretch {
     since: Instant,
+    /// What was spent when it began.
+    before: Duration,
     /// The clock of the thread at the last look.
     thread: Option<Duration>,
 }
@@ -33,7 +37,7 @@ impl CpuClock {
         let mut state = self.lock();
         // Who works for long may be made to give way at any time.
         let thread = state.is_long.then(on_thread);
-        state.stretch = Some(Stretch { since: Instant::now(), thread });
+        state.stretch = Some(Stretch { since: Instant::now(), before: state.spent, thread });
     }
 
     /// The cell waits, or has ended.
@@ -41,13 +45,14 @@ impl CpuClock {
         let mut state = self.lock();
         if let Some(stretch) = state.stretch.take() {
             state.spent += stretch.thread.map_or_else(|| stretch.since.elapsed(), |before| on_thread() - before);
+            state.longest = state.longest.max(state.spent - stretch.before);
         }
     }
 
     /// A tick found the cell running: what it has spent until now.
     pub fn look(&self) -> Duration {
         let mut state = self.lock();
-        let State { spent, is_long, stretch } = &mut *state;
+        let State { spent, is_long, stretch, .. } = &mut *state;
         if let Some(stretch) = stretch {
             *is_long = true;
             let now = on_thread();
@@ -59,6 +64,11 @@ impl CpuClock {
     /// What it has spent up to the last look.
     pub fn spent(&self) -> Duration {
         self.lock().spent
+    }
+
+    /// The longest that it has worked without a wait.
+    pub fn longest(&self) -> Duration {
+        self.lock().longest
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -91,5 +101,10 @@ mod tests {
         std::thread::sleep(Duration::from_millis(5));
         clock.stop();
         assert_eq!(clock.spent(), spent);
+        assert_eq!(clock.longest(), spent);
+        clock.run();
+        clock.stop();
+        assert_eq!(clock.longest(), spent, "a short stretch after it");
+        assert!(clock.spent() > spent);
     }
 }
