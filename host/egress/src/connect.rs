@@ -44,7 +44,8 @@ pub(crate) struct Dialer {
 pub struct Connected {
     pub(crate) target: Target,
     pub(crate) request: Request,
-    pub(crate) link: Link,
+    /// In a box: it is handed on from step to step.
+    pub(crate) link: Box<Link>,
 }
 
 /// A connection and where it comes from.
@@ -88,7 +89,8 @@ impl Client {
         let key = Key::of(&permitted.target);
         if let Some(line) = self.pool.take(&key, &permitted.target.policy).await {
             let Permitted { target, request } = permitted;
-            return Ok(Connected { target, request, link: Link { line, was_kept: true, key, client: self.clone() } });
+            let link = Box::new(Link { line, was_kept: true, key, client: self.clone() });
+            return Ok(Connected { target, request, link });
         }
         // In a box: few requests need this, and it is larger than all the rest.
         Box::pin(async { permitted.resolve(&*self.dialer.resolver).await?.connect(self).await }).await
@@ -115,7 +117,7 @@ impl Resolved {
     pub async fn connect(self, client: &Client) -> Result<Connected, EgressError> {
         let Self { permitted: Permitted { target, request }, addresses } = self;
         let line = target.connect(&addresses, &client.dialer.tls).await?;
-        let link = Link::new(line, Key::of(&target), client);
+        let link = Box::new(Link::new(line, Key::of(&target), client));
         Ok(Connected { target, request, link })
     }
 }
@@ -124,7 +126,7 @@ impl Link {
     fn new(line: Line, key: Key, client: &Client) -> Self {
         // One that carries several exchanges is there for the others at once.
         if let Some(shared) = line.share() {
-            client.pool.put(&key, shared);
+            client.pool.put(key.clone(), shared);
         }
         Self { line, was_kept: false, key, client: client.clone() }
     }
@@ -141,7 +143,7 @@ impl Link {
     /// Leaves the connection for whoever comes next.
     pub(crate) fn give_back(self) {
         if !self.line.is_http2() {
-            self.client.pool.put(&self.key, self.line);
+            self.client.pool.put(self.key, self.line);
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::connect::Client;
 use crate::credential::Credential;
 use crate::decode::Decoder;
 use crate::error::{EgressError, ResponseError, Stage};
-use crate::inject::{Injected, Sending, address};
+use crate::inject::{Injected, Sending};
 use crate::outgoing::{Outgoing, Progress};
 use crate::policy::Policy;
 use crate::redirect::Redirects;
@@ -79,6 +79,7 @@ impl Injected {
         let progress = Arc::clone(&sending.progress);
         let time = sending.target.policy.limits.first_byte();
         let sent = tokio::select! {
+            biased;
             sent = sending.answered(request) => sent,
             () = stood_still(&progress, time) => Err(EgressError::Time(Stage::FirstByte)),
         };
@@ -114,7 +115,7 @@ impl Sending {
     /// Sends it, and once more if the connection had waited and was closed before anything of it was sent.
     async fn sent(&mut self, mut request: http::Request<Outgoing>) -> Result<http::Response<Incoming>, EgressError> {
         loop {
-            address(&mut request, &self.target.origin, self.link.line.is_http2())?;
+            self.link.line.address(&mut request)?;
             let mut failed = match self.link.line.send(request).await {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,

@@ -52,7 +52,7 @@ impl Forms {
             let text = kind.text.map(|text| text.ceil_char_boundary(OUTLINE_BYTES));
             let end = text.unwrap_or(OUTLINE_BYTES).min(secret.len());
             let start = secret.get(..end).unwrap_or_default();
-            forms.add(start, Kind { text: kind.text.and_then(|text| text.get(..end)), ..kind });
+            forms.add(start, Kind { text: kind.text.and_then(|text| text.get(..end)), is_beginning: true, ..kind });
         }
         forms
     }
@@ -72,11 +72,16 @@ impl Forms {
     }
 
     /// Adds the forms of a secret of this kind, or of how it begins.
-    fn add(&mut self, secret: &[u8], Kind { is_coded, is_plain, text }: Kind<'_>) {
+    fn add(&mut self, secret: &[u8], Kind { is_coded, is_plain, text, is_beginning }: Kind<'_>) {
         self.push(|out| out.extend_from_slice(secret));
         if !is_coded {
             return;
         }
+        // A beginning has enough of itself where each byte becomes two, or a character six.
+        let (pair, character) = match is_beginning {
+            true => (secret.get(..2).unwrap_or(secret), text.map(|text| text.split_at(text.ceil_char_boundary(1)).0)),
+            false => (secret, text),
+        };
         for before in 0..3 {
             let mut has_special = false;
             self.push(|out| has_special = base64(out, before, secret, *b"+/"));
@@ -85,8 +90,8 @@ impl Forms {
             }
         }
         for case in [Case::Lower, Case::Upper] {
-            self.each(secret, |out, byte| out.extend_from_slice(&case.hex(byte)));
-            self.each(secret, |out, byte| percent(out, byte, case));
+            self.each(pair, |out, byte| out.extend_from_slice(&case.hex(byte)));
+            self.each(pair, |out, byte| percent(out, byte, case));
             if !is_plain {
                 self.each(
                     secret,
@@ -94,9 +99,9 @@ impl Forms {
                 );
             }
         }
-        if let Some(text) = text {
+        if let (Some(text), Some(character)) = (text, character) {
             for case in [Case::Lower, Case::Upper] {
-                self.units(text, |out, unit| {
+                self.units(character, |out, unit| {
                     let [[a, b], [c, d]] = unit.to_be_bytes().map(|byte| case.hex(byte));
                     out.extend_from_slice(&[b'\\', b'u', a, b, c, d]);
                 });
@@ -171,12 +176,14 @@ struct Kind<'a> {
     /// Nothing in it is ever escaped.
     is_plain: bool,
     text: Option<&'a str>,
+    /// It is not all of the secret.
+    is_beginning: bool,
 }
 
 impl<'a> Kind<'a> {
     fn of(secret: &'a [u8]) -> Self {
         let is_coded = secret.len() >= CODED_BYTES_MIN;
-        Self { is_coded, is_plain: is_plain(secret), text: str::from_utf8(secret).ok() }
+        Self { is_coded, is_plain: is_plain(secret), text: str::from_utf8(secret).ok(), is_beginning: false }
     }
 }
 

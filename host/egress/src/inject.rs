@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use certosa_model::{EgressLimits, Injection};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use http::uri::{PathAndQuery, Uri};
 use zeroize::Zeroizing;
 
 use crate::connect::{Connected, Link};
@@ -18,7 +18,7 @@ use crate::fields;
 use crate::forms::{CODED_BYTES_MIN, percent_encoded};
 use crate::outgoing::{self, Outgoing, Progress};
 use crate::policy::Target;
-use crate::request::{Origin, Request, TARGET_BYTES_MAX, is_hosts};
+use crate::request::{Request, TARGET_BYTES_MAX, is_hosts};
 use crate::scrub::Scrubber;
 
 /// A connection, and the request as it goes out on it, with its credential. Nothing shows what is in it.
@@ -30,10 +30,10 @@ pub struct Injected {
 /// What stays of an exchange when its request is handed over.
 pub(crate) struct Sending {
     pub target: Target,
-    pub link: Link,
+    pub link: Box<Link>,
     pub progress: Arc<Progress>,
     /// `None` without a credential, and for one of which there is nothing to look for.
-    pub scrubber: Option<Scrubber>,
+    pub scrubber: Option<Box<Scrubber>>,
 }
 
 /// Where the secret is now.
@@ -78,27 +78,6 @@ impl Connected {
     }
 }
 
-/// Writes the address in the way of the connection: HTTP/2 has it in one piece (RFC 9113, section 8.3.1), HTTP/1.1 in
-/// two (RFC 9112, section 3.2).
-pub(crate) fn address(request: &mut http::Request<Outgoing>, origin: &Origin, is_http2: bool) -> Result<(), Malformed> {
-    let authority = origin.authority();
-    let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    if is_http2 {
-        parts.scheme = Some(match origin.scheme {
-            certosa_model::Scheme::Https => Scheme::HTTPS,
-            certosa_model::Scheme::Http => Scheme::HTTP,
-        });
-        parts.authority = Some(Authority::try_from(authority).map_err(|_| Malformed::Authority)?);
-        request.headers_mut().remove(header::HOST);
-    } else {
-        (parts.scheme, parts.authority) = (None, None);
-        let host = HeaderValue::try_from(authority).map_err(|_| Malformed::Authority)?;
-        request.headers_mut().insert(header::HOST, host);
-    }
-    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Malformed::Path)?;
-    Ok(())
-}
-
 /// Takes out what a guest may not say where a credential speaks for it, and what would hide the credential in the
 /// answer: codings, and ranges, which cut it in pieces.
 fn hush(headers: &mut HeaderMap) {
@@ -136,7 +115,7 @@ fn place(
     credential: &Credential,
     request: &Request,
     body: Option<&[u8]>,
-) -> Result<(Placed, Option<Scrubber>), InjectError> {
+) -> Result<(Placed, Option<Box<Scrubber>>), InjectError> {
     let mut made = Err(InjectError::Unavailable);
     let lent = credential.secret.expose(&mut |secret| {
         made = if (1..=SECRET_BYTES_MAX).contains(&secret.len()) {
@@ -154,7 +133,7 @@ fn write(
     request: &Request,
     body: Option<&[u8]>,
     secret: &[u8],
-) -> Result<(Placed, Option<Scrubber>), InjectError> {
+) -> Result<(Placed, Option<Box<Scrubber>>), InjectError> {
     match injection {
         Injection::Bearer => in_header(header::AUTHORIZATION, joined(&[b"Bearer ", visible(secret)?]), secret),
         Injection::Basic { user } => {
@@ -193,14 +172,14 @@ fn write(
     }
 }
 
-fn in_header(name: HeaderName, value: Sealed, secret: &[u8]) -> Result<(Placed, Option<Scrubber>), InjectError> {
+fn in_header(name: HeaderName, value: Sealed, secret: &[u8]) -> Result<(Placed, Option<Box<Scrubber>>), InjectError> {
     let scrubber = sought(secret, value.clone());
     Ok((Placed::Header(name, sensitive(value)?), scrubber))
 }
 
 /// A short secret is looked for as it was sent, too: with what stood in front of it, it is long enough not to be in
 /// other texts by chance.
-fn sought(secret: &[u8], sent: Sealed) -> Option<Scrubber> {
+fn sought(secret: &[u8], sent: Sealed) -> Option<Box<Scrubber>> {
     if secret.len() < CODED_BYTES_MIN { Scrubber::new(&[secret, &sent]) } else { Scrubber::new(&[secret]) }
 }
 

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{self, HeaderValue};
+use http::uri::{self, Authority, Uri};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
@@ -16,17 +18,17 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
-use crate::error::{EgressError, Stage};
+use crate::error::{EgressError, Malformed, Stage};
 use crate::outgoing::Outgoing;
 use crate::policy::Target;
+use crate::request::Origin;
 
 use certosa_model::Scheme;
 
 /// A connection on which requests can be sent. The last one that drops it ends it, whatever goes on on it.
 pub(crate) struct Line {
     sender: Sender,
-    task: Arc<Task>,
-    pub(crate) peer: SocketAddr,
+    end: Arc<End>,
 }
 
 enum Sender {
@@ -34,8 +36,15 @@ enum Sender {
     Http2(http2::SendRequest<Outgoing>),
 }
 
-/// Ends a connection when nobody has it any more.
-struct Task(JoinHandle<()>);
+/// What is known of a connection as long as anybody has it. It ends with this.
+struct End {
+    peer: SocketAddr,
+    /// How requests call the other side, over HTTP/2 and over HTTP/1.1.
+    scheme: uri::Scheme,
+    authority: Authority,
+    host: HeaderValue,
+    task: JoinHandle<()>,
+}
 
 /// What a response may have of headers.
 const HEADERS_MAX: usize = 128;
@@ -54,7 +63,7 @@ impl Target {
             let stream = self.tcp(addresses).await.map_err(|source| self.failed(source))?;
             let peer = stream.peer_addr().map_err(|source| self.failed(source))?;
             match self.origin.scheme {
-                Scheme::Http => Line::http1(stream, peer).await,
+                Scheme::Http => Line::http1(stream, peer, &self.origin).await,
                 Scheme::Https => Box::pin(self.secure(stream, peer, tls)).await,
             }
         };
@@ -88,9 +97,9 @@ impl Target {
         let name = ServerName::try_from(host.to_owned()).map_err(|why| failed(io::Error::other(why)))?;
         let stream = tls.connect(name, stream).await.map_err(failed)?;
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-            Line::http2(stream, peer).await
+            Line::http2(stream, peer, &self.origin).await
         } else {
-            Line::http1(stream, peer).await
+            Line::http1(stream, peer, &self.origin).await
         }
     }
 
@@ -100,18 +109,18 @@ impl Target {
 }
 
 impl Line {
-    async fn http1<S>(stream: S, peer: SocketAddr) -> Result<Self, EgressError>
+    async fn http1<S>(stream: S, peer: SocketAddr, origin: &Origin) -> Result<Self, EgressError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut builder = http1::Builder::new();
         builder.max_headers(HEADERS_MAX).max_header_size(HEADER_BYTES_MAX);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(EgressError::Protocol)?;
-        let task = Task(tokio::spawn(async move { drop(connection.await) }));
-        Ok(Self { sender: Sender::Http1(sender), task: Arc::new(task), peer })
+        let task = tokio::spawn(async move { drop(connection.await) });
+        Ok(Self { sender: Sender::Http1(sender), end: Arc::new(End::new(peer, origin, task)?) })
     }
 
-    async fn http2<S>(stream: S, peer: SocketAddr) -> Result<Self, EgressError>
+    async fn http2<S>(stream: S, peer: SocketAddr, origin: &Origin) -> Result<Self, EgressError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -122,8 +131,8 @@ impl Line {
             .initial_connection_window_size(WINDOW)
             .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX));
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(EgressError::Protocol)?;
-        let task = Task(tokio::spawn(async move { drop(connection.await) }));
-        Ok(Self { sender: Sender::Http2(sender), task: Arc::new(task), peer })
+        let task = tokio::spawn(async move { drop(connection.await) });
+        Ok(Self { sender: Sender::Http2(sender), end: Arc::new(End::new(peer, origin, task)?) })
     }
 
     pub(crate) async fn send(
@@ -161,6 +170,26 @@ impl Line {
         }
     }
 
+    /// Where it goes to.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.end.peer
+    }
+
+    /// Writes the address in the way of the connection: HTTP/2 has it in one piece (RFC 9113, section 8.3.1), HTTP/1.1
+    /// in two (RFC 9112, section 3.2).
+    pub(crate) fn address(&self, request: &mut Request<Outgoing>) -> Result<(), Malformed> {
+        let mut parts = std::mem::take(request.uri_mut()).into_parts();
+        if self.is_http2() {
+            (parts.scheme, parts.authority) = (Some(self.end.scheme.clone()), Some(self.end.authority.clone()));
+            request.headers_mut().remove(header::HOST);
+        } else {
+            (parts.scheme, parts.authority) = (None, None);
+            request.headers_mut().insert(header::HOST, self.end.host.clone());
+        }
+        *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Malformed::Path)?;
+        Ok(())
+    }
+
     pub(crate) fn is_http2(&self) -> bool {
         matches!(self.sender, Sender::Http2(_))
     }
@@ -169,15 +198,26 @@ impl Line {
     pub(crate) fn share(&self) -> Option<Self> {
         match &self.sender {
             Sender::Http1(_) => None,
-            Sender::Http2(sender) => {
-                Some(Self { sender: Sender::Http2(sender.clone()), task: Arc::clone(&self.task), peer: self.peer })
-            }
+            Sender::Http2(sender) => Some(Self { sender: Sender::Http2(sender.clone()), end: Arc::clone(&self.end) }),
         }
     }
 }
 
-impl Drop for Task {
+impl End {
+    fn new(peer: SocketAddr, origin: &Origin, task: JoinHandle<()>) -> Result<Self, Malformed> {
+        let scheme = match origin.scheme {
+            Scheme::Https => uri::Scheme::HTTPS,
+            Scheme::Http => uri::Scheme::HTTP,
+        };
+        let name = origin.authority();
+        let host = HeaderValue::try_from(&name).map_err(|_| Malformed::Authority)?;
+        let authority = Authority::try_from(name).map_err(|_| Malformed::Authority)?;
+        Ok(Self { peer, scheme, authority, host, task })
+    }
+}
+
+impl Drop for End {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }

@@ -87,7 +87,7 @@ impl Pool {
             let mut idle = kept.lines.get_mut(key)?.pop_back()?;
             let is_good = idle.since.elapsed() < self.idle_max()
                 && !idle.line.is_closed()
-                && policy.allows_address(idle.line.peer.ip());
+                && policy.allows_address(idle.line.peer().ip());
             match idle.line.share().filter(|_| is_good) {
                 Some(shared) => {
                     idle.since = Instant::now();
@@ -104,13 +104,13 @@ impl Pool {
         }
     }
 
-    pub(crate) fn put(self: &Arc<Self>, key: &Key, line: Line) {
+    pub(crate) fn put(self: &Arc<Self>, key: Key, line: Line) {
         if line.is_closed() {
             return;
         }
         let mut kept = self.lock();
         let Kept { lines, count, .. } = &mut *kept;
-        let here = lines.entry(key.clone()).or_default();
+        let here = lines.entry(key).or_default();
         if here.len() >= self.limits.idle_per_key_max && here.pop_front().is_some() {
             *count -= 1;
         }

@@ -29,10 +29,10 @@ pub struct Scrubbed(pub(crate) http::Response<ResponseBody>);
 pub struct ResponseBody {
     source: Source,
     /// Goes back to the others when the source is at its end; dropped before, it takes the connection along.
-    link: Option<Link>,
+    link: Option<Box<Link>>,
     progress: Arc<Progress>,
     decoder: Option<Decoder>,
-    scrubber: Option<Scrubber>,
+    scrubber: Option<Box<Scrubber>>,
     /// What can be taken.
     pieces: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,

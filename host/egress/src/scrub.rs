@@ -52,16 +52,18 @@ enum Fast {
 const SLOW_BYTES: usize = 16 << 10;
 
 impl Scrubber {
-    /// `None` if there is nothing that could be searched for.
-    pub(crate) fn new(secrets: &[&[u8]]) -> Option<Self> {
+    /// `None` if there is nothing that could be searched for. In a box: it goes the way of its exchange.
+    pub(crate) fn new(secrets: &[&[u8]]) -> Option<Box<Self>> {
         let longest = Forms::longest_of(secrets);
-        (longest > 0).then(|| Self {
-            secrets: secrets.iter().map(|secret| Zeroizing::new(secret.to_vec())).collect(),
-            forms: OnceLock::new(),
-            longest,
-            beginnings: Beginnings::of(Forms::beginnings(secrets)),
-            held: Zeroizing::default(),
-            gone: 0,
+        (longest > 0).then(|| {
+            Box::new(Self {
+                secrets: secrets.iter().map(|secret| Zeroizing::new(secret.to_vec())).collect(),
+                forms: OnceLock::new(),
+                longest,
+                beginnings: Beginnings::of(Forms::beginnings(secrets)),
+                held: Zeroizing::default(),
+                gone: 0,
+            })
         })
     }
 
