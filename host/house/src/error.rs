@@ -2,7 +2,7 @@ use std::fmt;
 use std::time::Instant;
 
 use certosa_isolate::CellError;
-use certosa_model::{Fault, Kind, Limit};
+use certosa_model::{Fault, Kind, Limit, Untold};
 use certosa_syscall::guest::{Askable, Refusal};
 
 use crate::entry::Outcome;
@@ -38,9 +38,8 @@ impl CallError {
         match error {
             CellError::Limit(limit, bound) => Self::Limit(limit, bound),
             CellError::Trap(seen, trace) => {
-                if let Some(untold) = bundle.traces.take(Instant::now()) {
-                    let more = if untold > 0 { format!(" ({untold} more were not told)") } else { String::new() };
-                    tracing::warn!(subject = %loaded.subject, "{seen}{more}\n{trace}");
+                if let Some(untold) = bundle.traces.take(Instant::now()).map(Untold) {
+                    tracing::warn!(subject = %loaded.subject, "{seen}{untold}\n{trace}");
                 }
                 Self::Bundle(seen)
             }

@@ -67,8 +67,11 @@ pub(crate) enum Unready {
     Empty(Description),
 }
 
-/// Components that are ready at the same time. Most houses have fewer bundles, and load each of them once.
+/// Components that are ready at the same time because somebody called them.
 const READY_MAX: usize = 64;
+/// Those that are ready before. Most houses have fewer; in a larger one a bundle that nobody calls takes no more memory
+/// than what it offers.
+const READY_AT_FIRST: usize = 16;
 
 /// Changes when the form of what is cached does.
 const CODE_KIND: &str = "code";
@@ -99,7 +102,7 @@ impl Images {
             return Ok(image);
         }
         let image = Arc::new(self.works.image(component, compiling)?);
-        self.keep(component, &image);
+        self.keep(component, &image, READY_AT_FIRST);
         Ok(image)
     }
 
@@ -118,7 +121,7 @@ impl Images {
         let why = match loaded {
             Ok(Ok(image)) => {
                 let image = Arc::new(image);
-                self.keep(component, &image);
+                self.keep(component, &image, READY_MAX);
                 return Ok(image);
             }
             Ok(Err(why)) => why.to_string(),
@@ -128,13 +131,13 @@ impl Images {
         Err(CellError::Host("the component could not be loaded".to_owned()))
     }
 
-    /// Keeps an image ready, and gives the one back that was not used for longest.
-    fn keep(&self, component: &Arc<Component>, image: &Arc<Image>) {
+    /// Keeps an image ready, and gives the one back that was not used for longest if there are more than `most`.
+    fn keep(&self, component: &Arc<Component>, image: &Arc<Image>, most: usize) {
         *component.lock() = Some(Arc::clone(image));
         component.used.store(self.turn.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         ready.push(Arc::clone(component));
-        if ready.len() <= READY_MAX {
+        if ready.len() <= most {
             return;
         }
         let used = |other: &Arc<Component>| other.used.load(Ordering::Relaxed);

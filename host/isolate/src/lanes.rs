@@ -168,4 +168,30 @@ mod tests {
         note(&[20]);
         assert!(!pace.is_slow());
     }
+
+    /// Works for so long before each of its waits, and says on which thread it ended.
+    async fn work(stretch: Duration, waits: u32) -> String {
+        for _ in 0..waits {
+            let until = Instant::now() + stretch;
+            while Instant::now() < until {
+                std::hint::spin_loop();
+            }
+            tokio::task::yield_now().await;
+        }
+        std::thread::current().name().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn what_works_for_long_stands_back_and_what_only_waits_returns() {
+        let (lanes, runtime) = (Lanes::new().unwrap(), Builder::new_current_thread().build().unwrap());
+        let ended_on = |cell| runtime.block_on(lanes.run(cell, &Pace::default())).unwrap();
+        let (little, much) = (Duration::ZERO, LONG * 2);
+        assert_eq!(ended_on(Box::pin(work(much, 2 * CALM)) as Pin<Box<dyn Future<Output = _> + Send>>), "certosa-slow");
+        assert_ne!(ended_on(Box::pin(work(little, 20 * CALM))), "certosa-slow");
+        let both = async move {
+            work(much, 1).await;
+            work(little, 20 * CALM).await
+        };
+        assert_ne!(ended_on(Box::pin(both)), "certosa-slow");
+    }
 }

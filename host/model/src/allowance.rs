@@ -1,5 +1,6 @@
 //! How often something may happen, by a clock that the caller reads.
 
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,16 @@ struct State {
     since: Option<Instant>,
     taken: u32,
     refused: u64,
+}
+
+/// How many went untold before what is told now, as the end of a line of the log; nothing if there were none.
+#[derive(Debug, Clone, Copy)]
+pub struct Untold(pub u64);
+
+impl fmt::Display for Untold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 { Ok(()) } else { write!(f, " ({} more were not told)", self.0) }
+    }
 }
 
 impl Allowance {

@@ -38,7 +38,7 @@ mod subject;
 mod trace;
 
 pub use address::{AddressRange, AddressRangeError};
-pub use allowance::Allowance;
+pub use allowance::{Allowance, Untold};
 pub use credential::{CredentialName, CredentialNameError, CredentialRule, Injection, Purpose};
 pub use digest::{Digest, DigestError};
 pub use event::{Change, Event, Lists, LogLevel, Progress};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use certosa_egress::{Client, Credential, Policy, Request, Revoked, Scrubbed, Secret, SecretUnavailable};
-use certosa_model::{Allowance, CredentialName, CredentialRule, Destination, Purpose, Reach, Subject};
+use certosa_model::{Allowance, CredentialName, CredentialRule, Destination, Purpose, Reach, Subject, Untold};
 use certosa_vault::{Opened, Ticket, UseError, User, Vault};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -262,10 +262,9 @@ impl Errand {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             seen.refused = seen.refused.saturating_add(1);
         }
-        let Some(untold) = self.grants.told.take(Instant::now()) else { return };
+        let Some(untold) = self.grants.told.take(Instant::now()).map(Untold) else { return };
         let remedy = why.remedy().map(|remedy| format!("; to allow it: {remedy}")).unwrap_or_default();
-        let more = if untold > 0 { format!(" ({untold} more were not told)") } else { String::new() };
-        tracing::warn!(subject = %self.item, caller = %self.caller, rule = why.code(), "{why}{remedy}{more}");
+        tracing::warn!(subject = %self.item, caller = %self.caller, rule = why.code(), "{why}{remedy}{untold}");
     }
 }
 
