@@ -114,9 +114,12 @@ impl Pool {
         if here.len() >= self.limits.idle_per_key_max && here.pop_front().is_some() {
             *count -= 1;
         }
-        if *count < self.limits.idle_max && self.limits.idle_per_key_max > 0 {
+        if self.limits.idle_per_key_max > 0 {
             here.push_back(Idle { line, since: Instant::now() });
             *count += 1;
+        }
+        if *count > self.limits.idle_max && drop_one(lines) {
+            *count -= 1;
         }
         if !std::mem::replace(&mut kept.is_swept, true) {
             tokio::spawn(sweep(Arc::downgrade(self), self.idle_max()));
@@ -141,6 +144,18 @@ impl Pool {
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Drops the connection that has waited for longest of those of the bundle that has the most: whoever has few keeps them.
+fn drop_one(lines: &mut HashMap<Key, VecDeque<Idle>>) -> bool {
+    let mut counts: HashMap<&BundleName, usize> = HashMap::new();
+    for (key, idle) in &*lines {
+        *counts.entry(&key.bundle).or_default() += idle.len();
+    }
+    let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(bundle, _)| bundle.clone());
+    let theirs = lines.iter_mut().filter(|(key, idle)| most.as_ref() == Some(&key.bundle) && !idle.is_empty());
+    let longest = theirs.min_by_key(|(_, idle)| idle.front().map(|idle| idle.since));
+    longest.and_then(|(_, idle)| idle.pop_front()).is_some()
 }
 
 /// Drops what has waited for too long, until there is nothing left to look at.

@@ -55,6 +55,10 @@ async fn connections_wait_in_bounds() {
     assert_eq!((server.connections(), world.client.idle()), (5, 2));
     futures_util::future::join_all((0..5).map(|_| world.send(get(&server).bundle("another")))).await;
     assert_eq!(world.client.idle(), 3);
+    // The second one got room from the first, which has one left: nobody has to do without.
+    world.send(get(&server)).await.unwrap();
+    world.send(get(&server).bundle("another")).await.unwrap();
+    assert_eq!((server.connections(), world.client.idle()), (10, 3));
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!(world.client.idle(), 0);
     world.send(get(&server)).await.unwrap();
