@@ -97,7 +97,8 @@ struct Credential {
   }
 
   perMinuteMax @6 :UInt32 = 600;
-  # Uses in a minute, all bundles together. Further ones are refused. 1 to 1,000,000.
+  # Uses in a minute, all bundles together. Further ones are refused. A minute begins with its first use, so a minute
+  # that lies across two of them may have twice as many. 1 to 1,000,000.
 }
 
 struct Send {
