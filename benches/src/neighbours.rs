@@ -1,5 +1,5 @@
-//! An honest tool beside a hostile one: one connection with small calls, and several that call a tool which spins,
-//! allocates, hoards streams, floods its log or breaks off. House and neighbours have one processor, the clients the
+//! An honest tool beside a hostile one: one connection with small calls, and several that call a tool which spins, works
+//! in pieces, allocates, hoards streams, floods its log or breaks off. House and neighbours have one processor, the clients the
 //! other. What the honest tool has to bear is compared with what a neighbour costs that only does honest work.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,10 +21,11 @@ const WARM_UP: Duration = Duration::from_millis(500);
 const HONEST: &str = "honest";
 
 /// What a neighbour does, the tool that does it, and its arguments.
-const NEIGHBOURS: [(&str, &str, &str); 7] = [
+const NEIGHBOURS: [(&str, &str, &str); 8] = [
     ("nobody", "", ""),
     (HONEST, "hello_echo", r#"{"text":"the text of a neighbour"}"#),
     ("spinning", "probe_spin", "{}"),
+    ("working in pieces", "probe_pulse", r#"{"us":450,"count":1000}"#),
     ("allocating", "probe_hoard", r#"{"mib":100}"#),
     ("hoarding streams", "probe_streams", r#"{"count":1000}"#),
     ("flooding its log", "probe_chatter", r#"{"count":10000}"#),

@@ -20,6 +20,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
@@ -59,30 +60,30 @@ pub(super) fn run(args: &Args) -> Done<()> {
     })
 }
 
-/// Each asker is a task of its own, as each call of a house is. Their first requests, which connect, do not count.
-async fn measure<A: Asks>(mut askers: Vec<A>, path: String, time: Duration) -> Done<Pace> {
-    for asker in &mut askers {
-        asker.ask(&path).await?;
-    }
-    let begin = Instant::now();
+/// Each asker is a task of its own, as each call of a house is. Their first requests, which all connect, do not count.
+async fn measure<A: Asks>(askers: Vec<A>, path: String, time: Duration) -> Done<Pace> {
+    let ready = Arc::new(Barrier::new(askers.len()));
     let ask = |mut asker: A| {
-        let path = path.clone();
+        let (path, ready) = (path.clone(), Arc::clone(&ready));
         async move {
-            let mut times = Vec::new();
+            asker.ask(&path).await?;
+            ready.wait().await;
+            let (begin, mut times) = (Instant::now(), Vec::new());
             while begin.elapsed() < time {
                 let before = Instant::now();
                 asker.ask(&path).await?;
                 times.push(before.elapsed().as_secs_f64() * 1e6);
             }
-            Done::Ok(times)
+            Done::Ok((times, begin.elapsed()))
         }
     };
     let asking: JoinSet<_> = askers.into_iter().map(ask).collect();
-    let mut times = Vec::new();
+    let (mut times, mut per_second) = (Vec::new(), 0.0);
     for took in asking.join_all().await {
-        times.append(&mut took?);
+        let (mut theirs, elapsed) = took?;
+        per_second += theirs.len() as f64 / elapsed.as_secs_f64();
+        times.append(&mut theirs);
     }
-    let per_second = times.len() as f64 / begin.elapsed().as_secs_f64();
     Ok(Pace { per_second, p50_us: crate::load::median(times.into_iter()).ok_or("nothing was asked")? })
 }
 

@@ -147,7 +147,8 @@ impl<'a> Senders<'a> {
         command.args(["--workers", &workers.to_string(), "--ms", &ms.to_string()]);
         let output = command.arg("--root").arg(Self::root(self.place)).output()?;
         let said = String::from_utf8_lossy(&output.stdout);
-        serde_json::from_str(&said).map_err(|_| format!("a client failed: {said}").into())
+        serde_json::from_str(&said)
+            .map_err(|_| format!("a client failed: {said}{}", String::from_utf8_lossy(&output.stderr)).into())
     }
 }
 

@@ -27,14 +27,33 @@ fn compute(
     /// For how long.
     ms: u32,
 ) -> String {
-    let end = Instant::now() + Duration::from_millis(ms.into());
+    work(Duration::from_millis(ms.into()));
+    "computed".to_owned()
+}
+
+/// Computes in pieces, and waits for as short as it can in between.
+#[tool]
+fn pulse(
+    /// How long each piece is.
+    us: u32,
+    /// How many there are.
+    count: u32,
+) -> String {
+    for _ in 0..count {
+        work(Duration::from_micros(us.into()));
+        std::thread::sleep(Duration::from_nanos(1));
+    }
+    "computed".to_owned()
+}
+
+fn work(time: Duration) {
+    let end = Instant::now() + time;
     let mut number = 0u64;
     while Instant::now() < end {
         for _ in 0..1000 {
             number = black_box(number.wrapping_add(1));
         }
     }
-    "computed".to_owned()
 }
 
 /// Waits for some time and returns.
@@ -238,7 +257,7 @@ impl Tool for lie {
 
 certosa_sdk::bundle!(
     tools: [
-        spin, compute, sleep, hoard, recurse, flood, crumbs, chatter, streams, steps, panic, exit, count, reach, ask, lie,
+        spin, compute, pulse, sleep, hoard, recurse, flood, crumbs, chatter, streams, steps, panic, exit, count, reach, ask, lie,
         offers::touch, offers::touch_many, offers::touch_and_panic, offers::announce, offers::ask_all,
     ],
     prompts: [offers::asking, offers::picky, offers::panicking],

@@ -110,6 +110,7 @@ impl Pool {
         }
         let mut kept = self.lock();
         let Kept { lines, count, .. } = &mut *kept;
+        let bundle = key.bundle.clone();
         let here = lines.entry(key).or_default();
         if here.len() >= self.limits.idle_per_key_max && here.pop_front().is_some() {
             *count -= 1;
@@ -118,7 +119,7 @@ impl Pool {
             here.push_back(Idle { line, since: Instant::now() });
             *count += 1;
         }
-        if *count > self.limits.idle_max && drop_one(lines) {
+        if *count > self.limits.idle_max && drop_one(lines, &bundle) {
             *count -= 1;
         }
         if !std::mem::replace(&mut kept.is_swept, true) {
@@ -147,15 +148,19 @@ impl Pool {
 }
 
 /// Drops the connection that has waited for longest of those of the bundle that has the most: whoever has few keeps them.
-fn drop_one(lines: &mut HashMap<Key, VecDeque<Idle>>) -> bool {
+/// Of two with as many, `newest` keeps its own.
+fn drop_one(lines: &mut HashMap<Key, VecDeque<Idle>>, newest: &BundleName) -> bool {
+    // So what is gone through is no more than what waits.
+    lines.retain(|_, idle| !idle.is_empty());
     let mut counts: HashMap<&BundleName, usize> = HashMap::new();
     for (key, idle) in &*lines {
         *counts.entry(&key.bundle).or_default() += idle.len();
     }
-    let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(bundle, _)| bundle.clone());
-    let theirs = lines.iter_mut().filter(|(key, idle)| most.as_ref() == Some(&key.bundle) && !idle.is_empty());
-    let longest = theirs.min_by_key(|(_, idle)| idle.front().map(|idle| idle.since));
-    longest.and_then(|(_, idle)| idle.pop_front()).is_some()
+    let most = counts.into_iter().max_by_key(|(bundle, count)| (*count, *bundle != newest));
+    let Some(most) = most.map(|(bundle, _)| bundle.clone()) else { return false };
+    let theirs = lines.iter_mut().filter(|(key, _)| key.bundle == most).map(|(_, idle)| idle);
+    let longest = theirs.min_by_key(|idle| idle.front().map(|idle| idle.since));
+    longest.and_then(VecDeque::pop_front).is_some()
 }
 
 /// Drops what has waited for too long, until there is nothing left to look at.

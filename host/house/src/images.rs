@@ -1,6 +1,6 @@
 //! What is loaded of components. A house may have thousands of bundles, and what wasmtime knows about a component takes
-//! memory. So the components that were used last are ready, and the others are loaded from the cache when somebody calls
-//! them.
+//! memory. So the components that were called last are ready, a few before anybody calls, and the others are loaded from
+//! the cache when somebody calls them.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -102,7 +102,7 @@ impl Images {
             return Ok(image);
         }
         let image = Arc::new(self.works.image(component, compiling)?);
-        self.keep(component, &image, READY_AT_FIRST);
+        self.keep(component, &image);
         Ok(image)
     }
 
@@ -121,7 +121,7 @@ impl Images {
         let why = match loaded {
             Ok(Ok(image)) => {
                 let image = Arc::new(image);
-                self.keep(component, &image, READY_MAX);
+                self.keep(component, &image);
                 return Ok(image);
             }
             Ok(Err(why)) => why.to_string(),
@@ -131,13 +131,22 @@ impl Images {
         Err(CellError::Host("the component could not be loaded".to_owned()))
     }
 
-    /// Keeps an image ready, and gives the one back that was not used for longest if there are more than `most`.
-    fn keep(&self, component: &Arc<Component>, image: &Arc<Image>, most: usize) {
+    /// Gives back what is more than a house needs before anybody calls.
+    pub(crate) fn settle(&self) {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = ready.len().min(READY_AT_FIRST);
+        for component in ready.drain(kept..) {
+            *component.lock() = None;
+        }
+    }
+
+    /// Keeps an image ready, and gives the one back that was not used for longest.
+    fn keep(&self, component: &Arc<Component>, image: &Arc<Image>) {
         *component.lock() = Some(Arc::clone(image));
         component.used.store(self.turn.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         ready.push(Arc::clone(component));
-        if ready.len() <= most {
+        if ready.len() <= READY_MAX {
             return;
         }
         let used = |other: &Arc<Component>| other.used.load(Ordering::Relaxed);

@@ -102,6 +102,7 @@ impl House {
             }
         }
         refuse(loader.problems)?;
+        images.settle();
         let (warnings, mut notes) = (loader.warnings, loader.notes);
         let vault = outbound.and_then(|outbound| outbound.vault);
         if let Some(vault) = &vault {

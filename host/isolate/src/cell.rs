@@ -16,8 +16,8 @@ use crate::lanes::Lost;
 /// How a cell ended, and what it used.
 pub struct End<T> {
     pub usage: Usage,
-    /// The longest that it worked without a wait.
-    pub(crate) stretch: Duration,
+    /// It was in the way of others on its thread.
+    pub(crate) was_heavy: bool,
     /// What the bundle said is out of date with its clients.
     pub changes: Vec<Change>,
     pub result: Result<T, CellError>,
@@ -61,7 +61,7 @@ impl<T> End<T> {
 
     /// What it did not take a cell to find out.
     pub(crate) fn without_a_cell(result: Result<T, CellError>) -> Self {
-        Self { usage: Usage::default(), stretch: Duration::ZERO, changes: Vec::new(), result }
+        Self { usage: Usage::default(), was_heavy: false, changes: Vec::new(), result }
     }
 
     pub(crate) fn lost(why: &Lost) -> Self {
@@ -120,7 +120,7 @@ pub(crate) async fn run<T>(
         Ok(Ok(Err(refusal))) => Err(CellError::Refused(refusal)),
         Ok(Ok(Ok(value))) => Ok(value),
     };
-    End { usage, stretch: clock.longest(), changes: cell.end(), result }
+    End { usage, was_heavy: clock.is_heavy(), changes: cell.end(), result }
 }
 
 /// Polls `work`, and lets the clock run while it does.

@@ -1,16 +1,16 @@
-//! Two lanes for cells. A cell begins in the fast one, on the thread that took the call. One that a tick finds at work
-//! is no small call, and goes on in the slow one: on threads of its own, which give way to the others. So a neighbour
-//! that spins takes what time is left over, and small calls do not wait behind it. It comes back when it does nothing
-//! but wait for others: they are on the threads that it left. What worked for long the last time
-//! begins in the slow lane: a neighbour whose calls are as long as a tick would hardly ever be found at work. What counts
-//! is how long it worked in one go: a call that waits for others in between, however often, holds nobody up.
+//! Two lanes for cells. A cell begins in the fast one, on the thread that took the call. One that is in the way of others
+//! there goes on in the slow one: on threads of its own, which stand back. So a neighbour that spins takes what time is
+//! left over, and small calls do not wait behind it. A cell that does little between its waits, however many, holds nobody
+//! up: it stays, or comes back. What was in the way the last times begins in the slow lane: a neighbour whose calls are as
+//! long as a tick would hardly ever be found at work.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use certosa_syscall::Weight;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinError, JoinHandle};
 
@@ -19,7 +19,7 @@ pub(crate) struct Lanes {
     slow: Option<Runtime>,
 }
 
-/// How long the last calls of one thing worked in one go. It decides in which lane the next one begins.
+/// Whether the last calls of one thing were in the way of others. It decides in which lane the next one begins.
 #[derive(Debug, Default)]
 pub struct Pace(AtomicU8);
 
@@ -28,13 +28,11 @@ pub struct Pace(AtomicU8);
 #[error("a cell was lost: {0}")]
 pub(crate) struct Lost(String);
 
-/// A cell that waits for no tick gives way sooner than this.
-const LONG: Duration = Duration::from_micros(500);
-/// A cell of the slow lane that gave way sooner so many times in a row goes back to the fast one. One that spins does
-/// not: it gives way at ticks, which are further apart.
+/// A cell of the slow lane that gave way early so many times in a row goes back to the fast one; the second time twice as
+/// many, and so on. One that spins does not: it gives way at ticks, which are further apart.
 const CALM: u32 = 16;
-/// A long call counts as much as so many small ones: a small one may have had to give way in the middle.
-const LONG_WEIGHT: u8 = 3;
+/// A heavy call counts as much as so many light ones: a light one may have had to give way in the middle.
+const HEAVY_STEP: u8 = 3;
 /// From here on calls begin in the slow lane.
 const SLOW: u8 = 6;
 const SLOW_MAX: u8 = 24;
@@ -71,16 +69,16 @@ impl Lanes {
         pace: &Pace,
     ) -> Result<T, Lost> {
         let mut cell = Box::pin(cell);
-        let mut is_slow = pace.is_slow();
+        let (mut is_slow, mut calm) = (pace.is_slow(), CALM);
         loop {
             if !is_slow && let Some(ended) = small(cell.as_mut()).await {
                 return Ok(ended);
             }
             let Some(slow) = &self.slow else { return Err(Lost("the house is closed".to_owned())) };
-            let mut elsewhere = Elsewhere(slow.spawn(long(cell)));
+            let mut elsewhere = Elsewhere(slow.spawn(long(cell, calm)));
             match (&mut elsewhere.0).await.map_err(|error: JoinError| Lost(error.to_string()))? {
                 Went::Ended(ended) => return Ok(ended),
-                Went::Calm(calm) => (cell, is_slow) = (calm, false),
+                Went::Calm(back) => (cell, is_slow, calm) = (back, false, calm.saturating_mul(2)),
             }
         }
     }
@@ -91,11 +89,11 @@ impl Pace {
         self.0.load(Ordering::Relaxed) >= SLOW
     }
 
-    /// Takes note of a call that was on the processor for so long without a wait.
-    pub(crate) fn note(&self, stretch: Duration) {
+    /// Takes note of how a call was.
+    pub(crate) fn note(&self, was_heavy: bool) {
         let before = self.0.load(Ordering::Relaxed);
-        let after = match stretch >= LONG {
-            true => (before + LONG_WEIGHT).min(SLOW_MAX),
+        let after = match was_heavy {
+            true => (before + HEAVY_STEP).min(SLOW_MAX),
             false => before.saturating_sub(1),
         };
         // Calls that end at the same time may count as one.
@@ -107,27 +105,30 @@ impl Pace {
 
 /// The end of the cell, or `None` when it turns out to be a long one.
 async fn small<F: Future>(mut cell: Pin<&mut F>) -> Option<F::Output> {
+    let mut weight = Weight::default();
     std::future::poll_fn(|context| {
         let started = Instant::now();
-        match cell.as_mut().poll(context) {
+        let polled = cell.as_mut().poll(context);
+        weight.add(started.elapsed());
+        match polled {
             Poll::Ready(ended) => Poll::Ready(Some(ended)),
-            Poll::Pending if started.elapsed() >= LONG => Poll::Ready(None),
+            Poll::Pending if weight.is_heavy() => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }
     })
     .await
 }
 
-/// Works on a cell until it ends, or has often waited after little work.
-async fn long<F: Future>(mut cell: Pin<Box<F>>) -> Went<F> {
+/// Works on a cell until it ends, or has given way early so many times in a row.
+async fn long<F: Future>(mut cell: Pin<Box<F>>, calm: u32) -> Went<F> {
     let mut short = 0;
     let ended = std::future::poll_fn(|context| {
         let started = Instant::now();
         let polled = cell.as_mut().poll(context);
-        short = if started.elapsed() < LONG { short + 1 } else { 0 };
+        short = if started.elapsed() < Weight::LIGHT { short + 1 } else { 0 };
         match polled {
             Poll::Ready(ended) => Poll::Ready(Some(ended)),
-            Poll::Pending if short >= CALM => Poll::Ready(None),
+            Poll::Pending if short >= calm => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }
     })
@@ -152,20 +153,22 @@ impl Drop for Lanes {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn what_takes_long_begins_slowly_and_what_once_had_to_wait_does_not() {
         let pace = Pace::default();
-        let note = |all: &[u64]| all.iter().for_each(|us| pace.note(Duration::from_micros(*us)));
-        note(&[2_000, 20, 20, 20, 2_000]);
+        let note = |all: &[bool]| all.iter().for_each(|was_heavy| pace.note(*was_heavy));
+        note(&[true, false, false, false, true]);
         assert!(!pace.is_slow());
-        note(&[2_000]);
+        note(&[true]);
         assert!(pace.is_slow());
-        note(&[2_000; 100]);
-        note(&[20; 18]);
+        note(&[true; 100]);
+        note(&[false; 18]);
         assert!(pace.is_slow());
-        note(&[20]);
+        note(&[false]);
         assert!(!pace.is_slow());
     }
 
@@ -185,7 +188,7 @@ mod tests {
     fn what_works_for_long_stands_back_and_what_only_waits_returns() {
         let (lanes, runtime) = (Lanes::new().unwrap(), Builder::new_current_thread().build().unwrap());
         let ended_on = |cell| runtime.block_on(lanes.run(cell, &Pace::default())).unwrap();
-        let (little, much) = (Duration::ZERO, LONG * 2);
+        let (little, much) = (Duration::ZERO, Weight::LIGHT * 8);
         assert_eq!(ended_on(Box::pin(work(much, 2 * CALM)) as Pin<Box<dyn Future<Output = _> + Send>>), "certosa-slow");
         assert_ne!(ended_on(Box::pin(work(little, 20 * CALM))), "certosa-slow");
         let both = async move {
@@ -193,5 +196,6 @@ mod tests {
             work(little, 20 * CALM).await
         };
         assert_ne!(ended_on(Box::pin(both)), "certosa-slow");
+        assert_eq!(ended_on(Box::pin(work(Weight::LIGHT * 3, 2 * CALM))), "certosa-slow", "none of it is long");
     }
 }

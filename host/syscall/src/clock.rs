@@ -18,9 +18,13 @@ struct State {
     /// A tick has seen it before.
     is_long: bool,
     stretch: Option<Stretch>,
-    /// Of the longest stretch.
-    longest: Duration,
+    weight: Weight,
 }
+
+/// How much a cell is in the way of those that share its thread: what it works beyond [`LIGHT`](Self::LIGHT) each time
+/// before it gives way, added up. Giving way often does not make up for it, since that costs a guest nothing.
+#[derive(Debug, Default)]
+pub struct Weight(Duration);
 
 #[derive(Debug)]
 struct Stretch {
@@ -45,7 +49,8 @@ impl CpuClock {
         let mut state = self.lock();
         if let Some(stretch) = state.stretch.take() {
             state.spent += stretch.thread.map_or_else(|| stretch.since.elapsed(), |before| on_thread() - before);
-            state.longest = state.longest.max(state.spent - stretch.before);
+            let worked = state.spent - stretch.before;
+            state.weight.add(worked);
         }
     }
 
@@ -66,13 +71,28 @@ impl CpuClock {
         self.lock().spent
     }
 
-    /// The longest that it has worked without a wait.
-    pub fn longest(&self) -> Duration {
-        self.lock().longest
+    /// Whether it was in the way of others.
+    pub fn is_heavy(&self) -> bool {
+        self.lock().weight.is_heavy()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Weight {
+    /// Nobody notices whoever gives way sooner.
+    pub const LIGHT: Duration = Duration::from_micros(100);
+    const HEAVY: Duration = Duration::from_micros(400);
+
+    /// It has worked for so long without giving way.
+    pub fn add(&mut self, stretch: Duration) {
+        self.0 += stretch.saturating_sub(Self::LIGHT);
+    }
+
+    pub fn is_heavy(&self) -> bool {
+        self.0 >= Self::HEAVY
     }
 }
 
@@ -101,10 +121,20 @@ mod tests {
         std::thread::sleep(Duration::from_millis(5));
         clock.stop();
         assert_eq!(clock.spent(), spent);
-        assert_eq!(clock.longest(), spent);
         clock.run();
         clock.stop();
-        assert_eq!(clock.longest(), spent, "a short stretch after it");
         assert!(clock.spent() > spent);
+    }
+
+    #[test]
+    fn a_long_stretch_is_heavy_and_so_are_many_that_are_not_light() {
+        let is_heavy = |stretches: &[u64]| {
+            let mut weight = Weight::default();
+            stretches.iter().for_each(|us| weight.add(Duration::from_micros(*us)));
+            weight.is_heavy()
+        };
+        assert!(is_heavy(&[500]) && is_heavy(&[450, 450]) && is_heavy(&[200; 4]));
+        assert!(is_heavy(&[450, 0, 0, 0, 0, 0, 450]), "to give way costs nothing");
+        assert!(!is_heavy(&[499]) && !is_heavy(&[200; 3]) && !is_heavy(&[100; 1000]));
     }
 }

@@ -2,6 +2,7 @@
 //! what the guest sees. The resources of the interface are those of wasmtime; nothing is sent by them.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -9,6 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use certosa_egress::{EgressError, GuestError, Head, Request, ResponseBody};
 use certosa_model::CredentialName;
+use futures_util::FutureExt as _;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::runtime::Handle;
@@ -120,7 +122,7 @@ impl WasiHttpHooks for Door {
         };
         // This is polled in a task of its own, which has a network if the cell is in the fast lane.
         if Handle::try_current().is_ok_and(|here| here.id() == runtime.id()) {
-            return Box::new(exchange);
+            return Box::new(contained(exchange));
         }
         // Dropping the set ends the exchange.
         let mut exchanges = JoinSet::new();
@@ -129,6 +131,11 @@ impl WasiHttpHooks for Door {
             async move { exchanges.join_next().await.and_then(Result::ok).unwrap_or(Err(Error::InternalError(None))) },
         )
     }
+}
+
+/// What breaks off in here is the end of the exchange, and of nothing else.
+async fn contained(exchange: impl Future<Output = Sent> + Send) -> Sent {
+    AssertUnwindSafe(exchange).catch_unwind().await.unwrap_or(Err(Error::InternalError(None)))
 }
 
 /// The body of a request, which outlives a refusal: libraries write all of it before they look at the answer, and would

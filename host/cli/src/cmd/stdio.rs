@@ -13,7 +13,7 @@ use certosa_mcp::{Answer, Code, Exchange, Face, Message, SESSION_HEADER, rpc_err
 use certosa_policy::Caller;
 use http::{HeaderMap, HeaderValue, Uri};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::args::HouseArgs;
@@ -156,14 +156,17 @@ impl Client {
             return;
         }
         let output = self.output.clone();
-        let mut answering = Box::pin(async move {
-            answer(exchange, &output, is_asked).await;
+        let (begun, is_begun) = oneshot::channel::<()>();
+        let task = self.tasks.spawn(async move {
+            let mut answering = std::pin::pin!(answer(exchange, &output, is_asked));
+            let first = poll_fn(|context| Poll::Ready(answering.as_mut().poll(context))).await;
+            drop(begun);
+            if first.is_pending() {
+                answering.await;
+            }
         });
-        // Begun in the order of the lines, so that what follows a call at once, as its cancellation may, finds it.
-        if poll_fn(|context| Poll::Ready(answering.as_mut().poll(context))).await.is_ready() {
-            return;
-        }
-        let task = self.tasks.spawn(answering);
+        // In the order of the lines, so that what follows a call at once, as its cancellation may, finds it.
+        let _begun_or_broken_off = is_begun.await;
         self.running.retain(|_, running| !running.is_finished());
         self.running.extend(id.map(|id| (id, task)));
     }

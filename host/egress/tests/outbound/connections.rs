@@ -43,7 +43,7 @@ async fn a_connection_is_of_one_bundle_and_one_credential() {
 
 #[tokio::test]
 async fn connections_wait_in_bounds() {
-    let pool = PoolLimits { idle_per_key_max: 2, idle_max: 3, idle_ms_max: 300 };
+    let pool = PoolLimits { idle_per_key_max: 2, idle_max: 3, idle_ms_max: 60_000 };
     let world = World::with(pool, false);
     let server = world
         .serve(async |_| {
@@ -59,10 +59,19 @@ async fn connections_wait_in_bounds() {
     world.send(get(&server)).await.unwrap();
     world.send(get(&server).bundle("another")).await.unwrap();
     assert_eq!((server.connections(), world.client.idle()), (10, 3));
+}
+
+#[tokio::test]
+async fn connections_wait_for_some_time() {
+    let pool = PoolLimits { idle_ms_max: 300, ..PoolLimits::default() };
+    let world = World::with(pool, false);
+    let server = world.serve(async |_| reply("in")).await;
+    world.send(get(&server)).await.unwrap();
+    assert_eq!((server.connections(), world.client.idle()), (1, 1));
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!(world.client.idle(), 0);
     world.send(get(&server)).await.unwrap();
-    assert_eq!(server.connections(), 11);
+    assert_eq!(server.connections(), 2);
 }
 
 #[tokio::test]
