@@ -120,7 +120,7 @@ pub(crate) async fn run<T>(
         Ok(Ok(Err(refusal))) => Err(CellError::Refused(refusal)),
         Ok(Ok(Ok(value))) => Ok(value),
     };
-    End { usage, was_heavy: clock.is_heavy(), changes: cell.end(), result }
+    End { usage, was_heavy: clock.was_heavy(), changes: cell.end(), result }
 }
 
 /// Polls `work`, and lets the clock run while it does.

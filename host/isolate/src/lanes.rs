@@ -109,7 +109,7 @@ async fn small<F: Future>(mut cell: Pin<&mut F>) -> Option<F::Output> {
     std::future::poll_fn(|context| {
         let started = Instant::now();
         let polled = cell.as_mut().poll(context);
-        weight.add(started.elapsed());
+        weight.add(started, started.elapsed());
         match polled {
             Poll::Ready(ended) => Poll::Ready(Some(ended)),
             Poll::Pending if weight.is_heavy() => Poll::Ready(None),

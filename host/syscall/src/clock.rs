@@ -22,9 +22,14 @@ struct State {
 }
 
 /// How much a cell is in the way of those that share its thread: what it works beyond [`LIGHT`](Self::LIGHT) each time
-/// before it gives way, added up. Giving way often does not make up for it, since that costs a guest nothing.
+/// before it gives way, added up. A part of the time that passes is taken off; to give way often is not enough, since that
+/// costs a guest nothing.
 #[derive(Debug, Default)]
-pub struct Weight(Duration);
+pub struct Weight {
+    now: Duration,
+    most: Duration,
+    last: Option<Instant>,
+}
 
 #[derive(Debug)]
 struct Stretch {
@@ -50,7 +55,7 @@ impl CpuClock {
         if let Some(stretch) = state.stretch.take() {
             state.spent += stretch.thread.map_or_else(|| stretch.since.elapsed(), |before| on_thread() - before);
             let worked = state.spent - stretch.before;
-            state.weight.add(worked);
+            state.weight.add(stretch.since, worked);
         }
     }
 
@@ -72,8 +77,8 @@ impl CpuClock {
     }
 
     /// Whether it was in the way of others.
-    pub fn is_heavy(&self) -> bool {
-        self.lock().weight.is_heavy()
+    pub fn was_heavy(&self) -> bool {
+        self.lock().weight.was_heavy()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -86,13 +91,22 @@ impl Weight {
     pub const LIGHT: Duration = Duration::from_micros(100);
     const HEAVY: Duration = Duration::from_micros(400);
 
-    /// It has worked for so long without giving way.
-    pub fn add(&mut self, stretch: Duration) {
-        self.0 += stretch.saturating_sub(Self::LIGHT);
+    /// The part of all time for which it may be in the way.
+    const SHARE: u32 = 16;
+
+    /// It went on at `since` and worked for so long without giving way.
+    pub fn add(&mut self, since: Instant, stretch: Duration) {
+        let passed = self.last.replace(since).map_or(Duration::ZERO, |last| since - last);
+        self.now = self.now.saturating_sub(passed / Self::SHARE) + stretch.saturating_sub(Self::LIGHT);
+        self.most = self.most.max(self.now);
     }
 
     pub fn is_heavy(&self) -> bool {
-        self.0 >= Self::HEAVY
+        self.now >= Self::HEAVY
+    }
+
+    fn was_heavy(&self) -> bool {
+        self.most >= Self::HEAVY
     }
 }
 
@@ -128,13 +142,19 @@ mod tests {
 
     #[test]
     fn a_long_stretch_is_heavy_and_so_are_many_that_are_not_light() {
-        let is_heavy = |stretches: &[u64]| {
-            let mut weight = Weight::default();
-            stretches.iter().for_each(|us| weight.add(Duration::from_micros(*us)));
-            weight.is_heavy()
+        let us = Duration::from_micros;
+        // Each goes on so long after the one before has ended.
+        let was_heavy = |stretches: &[u64], wait: u64| {
+            let (mut weight, mut now) = (Weight::default(), Instant::now());
+            for stretch in stretches {
+                weight.add(now, us(*stretch));
+                now += us(*stretch + wait);
+            }
+            weight.was_heavy()
         };
-        assert!(is_heavy(&[500]) && is_heavy(&[450, 450]) && is_heavy(&[200; 4]));
-        assert!(is_heavy(&[450, 0, 0, 0, 0, 0, 450]), "to give way costs nothing");
-        assert!(!is_heavy(&[499]) && !is_heavy(&[200; 3]) && !is_heavy(&[100; 1000]));
+        assert!(was_heavy(&[500], 0) && was_heavy(&[450; 2], 0) && was_heavy(&[200; 5], 0));
+        assert!(was_heavy(&[450, 0, 0, 0, 0, 0, 450], 1), "to give way costs nothing");
+        assert!(!was_heavy(&[499], 0) && !was_heavy(&[200; 3], 0) && !was_heavy(&[100; 1000], 0));
+        assert!(!was_heavy(&[200; 1000], 1_600), "it was in the way for a small part of the time");
     }
 }
