@@ -205,16 +205,10 @@ fn finish(results: &Results, args: &Args, place: &Place) -> Done<()> {
     {
         tell("the client was busier than the floor, so the floor is faster than it looks here");
     }
-    let path = place.target.join("compare.json");
-    std::fs::write(&path, serde_json::to_string_pretty(results)? + "\n")?;
-    tell(&format!("written to {}", path.display()));
-    if args.has("--draw") {
-        if results.rows.iter().any(Row::was_not_calm) {
-            return Err("nothing is drawn, because not everyone had a calm round".into());
-        }
-        let path = place.root.join("docs/figures/compare.svg");
-        chart(results).draw(&path)?;
-        tell(&format!("drawn to {}", path.display()));
+    let (draws, is_calm) = (args.has("--draw"), !results.rows.iter().any(Row::was_not_calm));
+    place.keep("compare", results, (draws && is_calm).then(|| chart(results)))?;
+    if draws && !is_calm {
+        return Err("nothing is drawn, because not everyone had a calm round".into());
     }
     Ok(())
 }

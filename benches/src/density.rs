@@ -70,15 +70,7 @@ pub(crate) fn run(args: &Args, place: &Place) -> Done<()> {
         row.tell();
         rows.push(row);
     }
-    let path = place.target.join("density.json");
-    std::fs::write(&path, serde_json::to_string_pretty(&rows)? + "\n")?;
-    tell(&format!("written to {}", path.display()));
-    if args.has("--draw") {
-        let path = place.root.join("docs/figures/density.svg");
-        chart(&rows).draw(&path)?;
-        tell(&format!("drawn to {}", path.display()));
-    }
-    Ok(())
+    place.keep("density", &rows, args.has("--draw").then(|| chart(&rows)))
 }
 
 fn measure(place: &Place, bundles: usize, empty: Memory) -> Done<Outcome> {

@@ -56,8 +56,7 @@ certosa-bench density [--sizes N,...] [--draw]
 certosa-bench neighbours [--round-ms N] [--rounds N] [--draw]
 
   p50 and p99 of an honest tool beside one that spins, works in pieces, allocates, hoards streams, floods its log
-  or breaks off.
-  Writes target/neighbours.json; --draw also draws docs/figures/neighbours.svg.
+  or breaks off. Writes target/neighbours.json; --draw also draws docs/figures/neighbours.svg.
 
 certosa-bench outbound [--round-ms N] [--rounds N] [--draw]
 

@@ -1,6 +1,6 @@
 //! An honest tool beside a hostile one: one connection with small calls, and several that call a tool which spins, works
-//! in pieces, allocates, hoards streams, floods its log or breaks off. House and neighbours have one processor, the clients the
-//! other. What the honest tool has to bear is compared with what a neighbour costs that only does honest work.
+//! in pieces, allocates, hoards streams, floods its log or breaks off. House and neighbours have one processor, the
+//! clients the other. What the honest tool has to bear is compared with what a neighbour costs that only does honest work.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -73,15 +73,7 @@ pub(crate) fn run(args: &Args, place: &Place) -> Done<()> {
     for Row { neighbour, honest, p99_ratio, .. } in &rows {
         tell(&format!("  {neighbour:<18} p50 {:>6} µs  p99 {:>6} µs  {p99_ratio:.2}", honest.p50_us, honest.p99_us));
     }
-    let path = place.target.join("neighbours.json");
-    std::fs::write(&path, serde_json::to_string_pretty(&rows)? + "\n")?;
-    tell(&format!("written to {}", path.display()));
-    if args.has("--draw") {
-        let path = place.root.join("docs/figures/neighbours.svg");
-        chart(&rows).draw(&path)?;
-        tell(&format!("drawn to {}", path.display()));
-    }
-    Ok(())
+    place.keep("neighbours", &rows, args.has("--draw").then(|| chart(&rows)))
 }
 
 fn rows(taken: &[Vec<One>; NEIGHBOURS.len()]) -> Done<Vec<Row>> {

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::Done;
+use serde::Serialize;
+
+use crate::chart::Chart;
+use crate::{Done, tell};
 
 pub(crate) struct Place {
     /// What was built for this machine, this program among it.
@@ -36,6 +39,19 @@ impl Place {
     /// Our parts of the peers.
     pub(crate) fn sources(&self) -> PathBuf {
         self.root.join("benches/peers")
+    }
+
+    /// Keeps what came out as target/NAME.json, and draws docs/figures/NAME.svg if there is a chart.
+    pub(crate) fn keep(&self, name: &str, results: &impl Serialize, chart: Option<Chart>) -> Done<()> {
+        let path = self.target.join(name).with_extension("json");
+        std::fs::write(&path, serde_json::to_string_pretty(results)? + "\n")?;
+        tell(&format!("written to {}", path.display()));
+        if let Some(chart) = chart {
+            let path = self.root.join("docs/figures").join(name).with_extension("svg");
+            chart.draw(&path)?;
+            tell(&format!("drawn to {}", path.display()));
+        }
+        Ok(())
     }
 
     /// Writes a manifest with these fields, on a port of its own, and returns its path.

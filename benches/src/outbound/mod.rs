@@ -97,15 +97,7 @@ fn compare(args: &Args, place: &Place) -> Done<()> {
             }
         }
     }
-    let path = place.target.join("outbound.json");
-    std::fs::write(&path, serde_json::to_string_pretty(&rows)? + "\n")?;
-    tell(&format!("written to {}", path.display()));
-    if args.has("--draw") {
-        let path = place.root.join("docs/figures/outbound.svg");
-        chart(&rows).draw(&path)?;
-        tell(&format!("drawn to {}", path.display()));
-    }
-    Ok(())
+    place.keep("outbound", &rows, args.has("--draw").then(|| chart(&rows)))
 }
 
 /// All that send to one server.

@@ -110,7 +110,7 @@ impl Pool {
         }
         let mut kept = self.lock();
         let Kept { lines, count, .. } = &mut *kept;
-        let bundle = key.bundle.clone();
+        let newest = (*count >= self.limits.idle_max).then(|| key.bundle.clone());
         let here = lines.entry(key).or_default();
         if here.len() >= self.limits.idle_per_key_max && here.pop_front().is_some() {
             *count -= 1;
@@ -119,7 +119,10 @@ impl Pool {
             here.push_back(Idle { line, since: Instant::now() });
             *count += 1;
         }
-        if *count > self.limits.idle_max && drop_one(lines, &bundle) {
+        if let Some(newest) = newest
+            && *count > self.limits.idle_max
+            && drop_one(lines, &newest)
+        {
             *count -= 1;
         }
         if !std::mem::replace(&mut kept.is_swept, true) {

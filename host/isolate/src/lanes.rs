@@ -8,7 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use certosa_syscall::Weight;
 use tokio::runtime::{Builder, Runtime};
@@ -104,36 +104,40 @@ impl Pace {
 }
 
 /// The end of the cell, or `None` when it turns out to be a long one.
-async fn small<F: Future>(mut cell: Pin<&mut F>) -> Option<F::Output> {
+async fn small<F: Future>(cell: Pin<&mut F>) -> Option<F::Output> {
     let mut weight = Weight::default();
-    std::future::poll_fn(|context| {
-        let started = Instant::now();
-        let polled = cell.as_mut().poll(context);
-        weight.add(started, started.elapsed());
-        match polled {
-            Poll::Ready(ended) => Poll::Ready(Some(ended)),
-            Poll::Pending if weight.is_heavy() => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
+    let is_long = |since, worked| {
+        weight.add(since, worked);
+        weight.was_heavy()
+    };
+    run_until(cell, is_long).await
 }
 
 /// Works on a cell until it ends, or has given way early so many times in a row.
 async fn long<F: Future>(mut cell: Pin<Box<F>>, calm: u32) -> Went<F> {
-    let mut short = 0;
-    let ended = std::future::poll_fn(|context| {
-        let started = Instant::now();
-        let polled = cell.as_mut().poll(context);
-        short = if started.elapsed() < Weight::LIGHT { short + 1 } else { 0 };
-        match polled {
+    let mut early = 0;
+    let is_calm = |_, worked| {
+        early = if worked < Weight::LIGHT { early + 1 } else { 0 };
+        early >= calm
+    };
+    run_until(cell.as_mut(), is_calm).await.map_or_else(|| Went::Calm(cell), Went::Ended)
+}
+
+/// The end of the cell, or `None` if it does not belong here any more: `leaves` says so each time when it gives way, by
+/// when it went on and how long it worked.
+async fn run_until<F: Future>(
+    mut cell: Pin<&mut F>,
+    mut leaves: impl FnMut(Instant, Duration) -> bool,
+) -> Option<F::Output> {
+    std::future::poll_fn(|context| {
+        let since = Instant::now();
+        match cell.as_mut().poll(context) {
             Poll::Ready(ended) => Poll::Ready(Some(ended)),
-            Poll::Pending if short >= calm => Poll::Ready(None),
+            Poll::Pending if leaves(since, since.elapsed()) => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }
     })
-    .await;
-    ended.map_or_else(|| Went::Calm(cell), Went::Ended)
+    .await
 }
 
 impl<T> Drop for Elsewhere<T> {
@@ -153,8 +157,6 @@ impl Drop for Lanes {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -27,8 +27,8 @@ struct State {
 #[derive(Debug, Default)]
 pub struct Weight {
     now: Duration,
-    most: Duration,
     last: Option<Instant>,
+    was_heavy: bool,
 }
 
 #[derive(Debug)]
@@ -90,7 +90,6 @@ impl Weight {
     /// Nobody notices whoever gives way sooner.
     pub const LIGHT: Duration = Duration::from_micros(100);
     const HEAVY: Duration = Duration::from_micros(400);
-
     /// The part of all time for which it may be in the way.
     const SHARE: u32 = 16;
 
@@ -98,15 +97,12 @@ impl Weight {
     pub fn add(&mut self, since: Instant, stretch: Duration) {
         let passed = self.last.replace(since).map_or(Duration::ZERO, |last| since - last);
         self.now = self.now.saturating_sub(passed / Self::SHARE) + stretch.saturating_sub(Self::LIGHT);
-        self.most = self.most.max(self.now);
+        self.was_heavy |= self.now >= Self::HEAVY;
     }
 
-    pub fn is_heavy(&self) -> bool {
-        self.now >= Self::HEAVY
-    }
-
-    fn was_heavy(&self) -> bool {
-        self.most >= Self::HEAVY
+    /// Whether it ever was too much.
+    pub fn was_heavy(&self) -> bool {
+        self.was_heavy
     }
 }
 

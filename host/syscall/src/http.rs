@@ -235,3 +235,14 @@ fn in_words_of_wasi(error: GuestError) -> Error {
         GuestError::InternalError => Error::InternalError(None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_exchange_that_breaks_off_is_an_error_of_its_own() {
+        let broken = async { panic!("in the middle") };
+        assert!(matches!(contained(broken).await, Err(Error::InternalError(None))));
+    }
+}
