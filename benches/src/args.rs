@@ -7,6 +7,10 @@ use crate::Done;
 pub(crate) struct Args(pub Vec<String>);
 
 impl Args {
+    pub(crate) fn of(args: &[&str]) -> Self {
+        Self(args.iter().map(ToString::to_string).collect())
+    }
+
     /// The value that follows `name`.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         let place = self.0.iter().position(|arg| arg == name)?;

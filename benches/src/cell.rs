@@ -3,8 +3,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use certosa_house::{Ask, Call, Compilers, House, Way};
@@ -17,24 +15,31 @@ use certosa_store::StateFolder;
 use certosa_syscall::Hearing;
 use certosa_syscall::guest::{Askable, Call as ToolCall, Outcome, Task};
 use hyper::HeaderMap;
-use tokio::runtime::{Builder, Runtime};
 
+use crate::Done;
 use crate::call::{Call as Request, FIRST_ID};
+use crate::floor::echo;
 use crate::peers::hello;
 use crate::place::Place;
-use crate::{Done, tell};
+use crate::threads::{report, runtime};
 
 const ARGUMENTS: &str = r#"{"text":"the text of a call"}"#;
-const WARM_UP: usize = 2_000;
-const SECONDS: u64 = 2;
 
 pub(crate) fn run(place: &Place) -> Done<()> {
     let program = place.certosa();
     let sources =
         Sources::read(&place.manifest("cell.capnp", &format!("bundles = [{}]", hello("bundles/hello.wasm", "once")))?)?;
     let manifest = sources.compile(&program, "internal-compile-manifest")?;
+    floor()?;
     cells(&Plan::of(&manifest)?, &program)?;
     house(&manifest, Plan::of(&manifest)?, program)
+}
+
+/// The same answer by native code without HTTP: what a second thread is worth on this machine.
+fn floor() -> Done<()> {
+    let request = String::from_utf8(Request::modern("hello_echo").request("127.0.0.1", FIRST_ID))?;
+    let (_, body) = request.split_once("\r\n\r\n").ok_or("no body")?;
+    report("floor", |_| echo(body.as_bytes()).is_ok_and(|answer| answer.ends_with("\"}]}}")))
 }
 
 fn cells(plan: &Plan, program: &Path) -> Done<()> {
@@ -106,67 +111,4 @@ fn face(house: &Arc<House>) -> Done<()> {
         matches!(answer, Some(Answer::Reply { body, .. }) if body.ends_with(b"\"}]}}"))
     };
     report("face", |runtime| runtime.block_on(call()))
-}
-
-/// Calls for a while on one thread, and then on two.
-fn report(what: &str, call: impl Fn(&Runtime) -> bool + Sync) -> Done<()> {
-    let (one, p50, p99) = load(1, &call)?;
-    let (two, ..) = load(2, &call)?;
-    let us = |time: Duration| time.as_nanos() as f64 / 1000.0;
-    tell(&format!(
-        "{what:<6} {one:>7.0}/s  p50 {:>5.1} µs  p99 {:>5.1} µs;  on two threads {two:>7.0}/s ({:.2} times)",
-        us(p50),
-        us(p99),
-        two / one
-    ));
-    Ok(())
-}
-
-fn load(threads: usize, call: &(impl Fn(&Runtime) -> bool + Sync)) -> Done<(f64, Duration, Duration)> {
-    let (stop, calls, failed) = (AtomicBool::new(false), AtomicU64::new(0), AtomicBool::new(false));
-    let (stop, calls, failed) = (Arc::new(stop), Arc::new(calls), Arc::new(failed));
-    let mut all = Vec::new();
-    std::thread::scope(|scope| -> Done<()> {
-        let mut workers = Vec::new();
-        for _ in 0..threads {
-            let runtime = runtime()?;
-            let (stop, calls, failed) = (Arc::clone(&stop), Arc::clone(&calls), Arc::clone(&failed));
-            workers.push(scope.spawn(move || {
-                let mut times = Vec::new();
-                for _ in 0..WARM_UP {
-                    call(&runtime);
-                }
-                while !stop.load(Ordering::Relaxed) {
-                    let started = Instant::now();
-                    if !call(&runtime) {
-                        failed.store(true, Ordering::Relaxed);
-                    }
-                    times.push(started.elapsed());
-                    calls.fetch_add(1, Ordering::Relaxed);
-                }
-                times
-            }));
-        }
-        std::thread::sleep(Duration::from_millis(200));
-        let (before, started) = (calls.load(Ordering::Relaxed), Instant::now());
-        std::thread::sleep(Duration::from_secs(SECONDS));
-        let per_second = (calls.load(Ordering::Relaxed) - before) as f64 / started.elapsed().as_secs_f64();
-        stop.store(true, Ordering::Relaxed);
-        for worker in workers {
-            all.push(worker.join().map_err(|_| "a thread broke off")?);
-        }
-        calls.store(per_second as u64, Ordering::Relaxed);
-        Ok(())
-    })?;
-    if failed.load(Ordering::Relaxed) {
-        return Err("a call failed".into());
-    }
-    let mut times = all.concat();
-    times.sort_unstable();
-    let at = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or_default();
-    Ok((calls.load(Ordering::Relaxed) as f64, at(50), at(99)))
-}
-
-fn runtime() -> Done<Runtime> {
-    Ok(Builder::new_current_thread().enable_all().build()?)
 }

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 
 use crate::Done;
+use crate::server::until_asked_to_end;
 
 #[derive(Deserialize)]
 struct Message {
@@ -35,7 +36,7 @@ struct Arguments {
 
 pub(crate) fn serve() -> Done<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    runtime.block_on(until_asked_to_end(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         crate::tell(&format!("{{\"address\":\"{}\"}}", listener.local_addr()?));
         loop {
@@ -43,21 +44,13 @@ pub(crate) fn serve() -> Done<()> {
             stream.set_nodelay(true)?;
             tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)));
         }
-    })
+    }))
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let is_post = request.method() == Method::POST;
     let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let answer = match serde_json::from_slice::<Message>(&body) {
-        Err(_) => face(&body),
-        Ok(Message { id, params }) => {
-            let text = serde_json::Value::from(params.arguments.text);
-            format!(
-                r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","content":[{{"type":"text","text":{text}}}]}}}}"#
-            )
-        }
-    };
+    let answer = echo(&body).unwrap_or_else(|_| face(&body));
     let status = match (is_post, answer.is_empty()) {
         (true, false) => StatusCode::OK,
         (true, true) => StatusCode::ACCEPTED,
@@ -67,6 +60,15 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
+}
+
+/// The answer to a call.
+pub(crate) fn echo(body: &[u8]) -> serde_json::Result<String> {
+    let Message { id, params } = serde_json::from_slice(body)?;
+    let text = serde_json::Value::from(params.arguments.text);
+    Ok(format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","content":[{{"type":"text","text":{text}}}]}}}}"#
+    ))
 }
 
 /// What a proxy asks before it passes on calls: a handshake of MCP 2025-11-25, then the tools.

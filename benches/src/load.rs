@@ -81,7 +81,8 @@ async fn busy(processes: Vec<u32>, from: Instant, until: Instant) -> Done<(f64, 
     Ok((share(server_after.saturating_sub(server)), share(client_after.saturating_sub(client))))
 }
 
-fn own_time() -> Done<Duration> {
+/// Time that this thread was on a processor.
+pub(crate) fn own_time() -> Done<Duration> {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
     Ok(Duration::from_nanos(stat.split_whitespace().next().ok_or("no schedstat")?.parse()?))
 }
@@ -161,7 +162,7 @@ impl Last {
 
 /// Two floors that were busy for this share of the time, and come this close to each other, were taken on a machine that
 /// did nothing else from the first to the second. How fast it was at that time does not matter to a ratio.
-const CALM: f64 = 0.9;
+pub(crate) const CALM: f64 = 0.9;
 
 /// Whether nothing else was done between these floors.
 pub(crate) fn is_calm([before, after]: &[Figures; 2]) -> bool {

@@ -20,6 +20,8 @@ mod outbound;
 mod peers;
 mod place;
 mod server;
+mod threads;
+mod train;
 
 use std::process::ExitCode;
 
@@ -68,6 +70,10 @@ certosa-bench instructions [--check | --write]
   Instructions of the server for each call, which nothing else on the machine moves. Needs valgrind. --check fails
   when one is more than 5 % above benches/budget.json, --write makes what came out the budget. The profiles are in
   target/instructions, for callgrind_annotate.
+
+certosa-bench train
+
+  What a house does all day, for `cargo xtask dist`, which optimises by what a house that counts has counted.
 ";
 
 fn main() -> ExitCode {
@@ -91,6 +97,7 @@ fn run(args: &Args) -> Done<()> {
         Some("neighbours") => neighbours::run(args, &place),
         Some("instructions") => instructions::run(args, &place),
         Some("outbound") => outbound::run(args, &place),
+        Some("train") => train::run(&place),
         Some("help" | "--help") => {
             tell(HELP.trim_end());
             Ok(())

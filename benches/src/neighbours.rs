@@ -13,7 +13,7 @@ use crate::chart::{Bar, Chart, Kind, Section, thousands};
 use crate::http::Client;
 use crate::load::{Figures, Load, median};
 use crate::place::Place;
-use crate::server::{Server, pinned};
+use crate::server::{Says, Server, pinned};
 use crate::{Done, tell};
 
 const CONNECTIONS: usize = 4;
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args, place: &Place) -> Done<()> {
             let mut command = pinned(&place.certosa());
             // What the neighbours leave in the log is not what is measured here.
             command.stderr(std::process::Stdio::null()).args(["serve", "-o", "json"]).arg(&manifest);
-            let server = Server::start(&mut command)?;
+            let server = Server::start_saying(&mut command, &Says::JsonAlone)?;
             let one = beside(&server, tool, arguments, &load)?;
             server.stop()?;
             tell(&format!("  {neighbour:<18} {}   neighbour {:>7.0}/s", one.honest, one.neighbour_per_second));

@@ -2,18 +2,24 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Done;
 
 const START_WAIT_MAX: Duration = Duration::from_secs(120);
+const END_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// How a server says where it listens.
 pub(crate) enum Says {
     /// A line of JSON on its output, with an `address` or a `port`.
     Json,
+    /// The same, and where it complains to is none of ours.
+    JsonAlone,
     /// A line on its error output that ends in a URL.
     Url,
 }
@@ -21,6 +27,8 @@ pub(crate) enum Says {
 pub(crate) struct Server {
     child: Child,
     pub address: String,
+    /// What it says from here on is no matter.
+    is_ending: Arc<AtomicBool>,
 }
 
 impl Server {
@@ -30,16 +38,18 @@ impl Server {
     }
 
     pub(crate) fn start_saying(command: &mut Command, says: &Says) -> Done<Self> {
-        let piped = match says {
-            Says::Json => command.stdout(Stdio::piped()),
+        match says {
+            Says::Json => command.stdout(Stdio::piped()).stderr(Stdio::piped()),
+            Says::JsonAlone => command.stdout(Stdio::piped()),
             Says::Url => command.stderr(Stdio::piped()),
         };
         // From here on the process ends when this value does.
-        let mut server = Self { child: piped.spawn()?, address: String::new() };
+        let mut server = Self::of(command.spawn()?, String::new());
         let output: Option<Box<dyn Read + Send>> = match says {
-            Says::Json => server.child.stdout.take().map(|output| Box::new(output) as _),
+            Says::Json | Says::JsonAlone => server.child.stdout.take().map(|output| Box::new(output) as _),
             Says::Url => server.child.stderr.take().map(|output| Box::new(output) as _),
         };
+        server.pass_on_complaints();
         let (sender, receiver) = mpsc::channel();
         let output = BufReader::new(output.ok_or("no output")?);
         // Reads on to the end, so that the server is never held up by what it says.
@@ -58,14 +68,36 @@ impl Server {
 
     /// A server that does not say its address, because it was told.
     pub(crate) fn start_at(command: &mut Command, address: &str) -> Done<Self> {
-        Ok(Self { child: command.spawn()?, address: address.to_owned() })
+        Ok(Self::of(command.spawn()?, address.to_owned()))
+    }
+
+    fn of(child: Child, address: String) -> Self {
+        Self { child, address, is_ending: Arc::default() }
+    }
+
+    #[expect(clippy::print_stderr, reason = "it is what the server printed there")]
+    fn pass_on_complaints(&mut self) {
+        let Some(complaints) = self.child.stderr.take() else { return };
+        let is_ending = Arc::clone(&self.is_ending);
+        std::thread::spawn(move || {
+            for line in BufReader::new(complaints).lines().map_while(Result::ok) {
+                if !is_ending.load(Ordering::Relaxed) {
+                    eprintln!("{line}");
+                }
+            }
+        });
     }
 
     /// Asks it to end, and waits until it has.
     pub(crate) fn stop(mut self) -> Done<()> {
-        Command::new("kill").arg(self.id().to_string()).status()?;
+        self.ask_to_end()?;
         self.child.wait()?;
         Ok(())
+    }
+
+    fn ask_to_end(&self) -> std::io::Result<ExitStatus> {
+        self.is_ending.store(true, Ordering::Relaxed);
+        Command::new("kill").arg(self.id().to_string()).status()
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -89,14 +121,31 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        let begun = Instant::now();
+        // One that has ended has no number any more that could be asked.
+        if matches!(self.child.try_wait(), Ok(None)) && self.ask_to_end().is_ok() {
+            while begun.elapsed() < END_WAIT_MAX && matches!(self.child.try_wait(), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
         let _ended_before = self.child.kill();
         let _status = self.child.wait();
     }
 }
 
+/// A server of ours, until it is asked to end: it ends as a house does, so that a build that counts (`cargo xtask dist`)
+/// counts it, too.
+pub(crate) async fn until_asked_to_end(serving: impl Future<Output = Done<()>>) -> Done<()> {
+    let mut asked = signal(SignalKind::terminate())?;
+    tokio::select! {
+        ended = serving => ended,
+        _ = asked.recv() => Ok(()),
+    }
+}
+
 fn address(line: &str, says: &Says) -> Option<String> {
     match says {
-        Says::Json => {
+        Says::Json | Says::JsonAlone => {
             let said: serde_json::Value = serde_json::from_str(line).ok()?;
             let address = said.get("address").and_then(serde_json::Value::as_str).map(str::to_owned);
             address.or_else(|| Some(format!("127.0.0.1:{}", said.get("port")?)))
@@ -119,6 +168,13 @@ pub(crate) fn pinned_to(processor: u32, program: &Path) -> Command {
 pub(crate) fn pin_to_second_processor() {
     let own = std::process::id().to_string();
     let _one_processor_only = Command::new("taskset").args(["-apc", "1", &own]).output();
+}
+
+pub(crate) fn pin_this_thread(processor: u32) -> Done<()> {
+    let thread = std::fs::read_link("/proc/thread-self")?;
+    let thread = thread.file_name().ok_or("a thread without a number")?;
+    let pinned = Command::new("taskset").args(["-pc", &processor.to_string()]).arg(thread).output()?;
+    if pinned.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&pinned.stderr).into()) }
 }
 
 /// An address that nobody listens on, for a server that has to be told one.

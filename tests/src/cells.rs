@@ -151,6 +151,37 @@ fn a_cell_breaks_off_alone() {
     still_serves(&house);
 }
 
+/// To end a cell at work costs more than a call.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_breaks_off_stands_back_and_its_neighbour_does_not() {
+    let house = House::of(&["hello", "probe"], "");
+    let changes_of_thread_during = |call: &dyn Fn()| {
+        let before = changes_to_slow_threads(&house);
+        (0..100).for_each(|_| call());
+        changes_to_slow_threads(&house) - before
+    };
+    let breaks_off = || assert_eq!(house.call("probe_panic", json!({}))["isError"], true);
+    let of_hostile = changes_of_thread_during(&breaks_off);
+    let of_honest = changes_of_thread_during(&|| still_serves(&house));
+    // On a busy machine a thread may find the next call before it sleeps, and an honest call may have to wait at work.
+    assert!(of_hostile >= 40 && of_honest < of_hostile / 2, "{of_hostile}, {of_honest}");
+}
+
+#[cfg(target_os = "linux")]
+fn changes_to_slow_threads(house: &House) -> u64 {
+    let mut changes = 0;
+    for thread in std::fs::read_dir(format!("/proc/{}/task", house.child.id())).unwrap() {
+        let status = std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+        let field = |name| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+        if field("Name:") == "certosa-slow" {
+            let counts = ["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"];
+            changes += counts.iter().map(|name| field(name).parse::<u64>().unwrap()).sum::<u64>();
+        }
+    }
+    changes
+}
+
 #[test]
 fn a_guest_reaches_nothing() {
     let house = House::of(&["hello", "probe"], "");

@@ -1,6 +1,8 @@
 //! The chores of this repository: `cargo xtask demo` runs the demo house, `cargo xtask test` runs every test.
 //! It has no dependencies, so that it is there in a second.
 
+mod dist;
+
 use std::env;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader};
@@ -14,7 +16,8 @@ cargo xtask COMMAND
   demo     build everything and run the demo house at http://127.0.0.1:8787/mcp
   test     run every test; --strict also checks formatting, lints and the instructions of a call (valgrind)
   build    build the bundles and the host
-  dist     build the host as it is installed: target/dist/certosa (the first time about 30 minutes on 2 cores)
+  dist     build the host as it is installed: target/dist/certosa, optimised by what a house does all day (the first
+           time about 45 minutes on 2 cores); --anew also counts anew what that is
   foreign  build the bundles in other languages
   bench    the load bench: how close the house comes to a bare HTTP server, both as `dist` builds them
            bench peers      install what `bench compare` compares with (the first time about 20 minutes)
@@ -62,7 +65,7 @@ fn main() -> ExitCode {
         Some("demo") => demo(),
         Some("test") => test(strict),
         Some("build") => build(),
-        Some("dist") => dist(),
+        Some("dist") => dist::dist(args.iter().any(|arg| arg == "--anew")),
         Some("foreign") => clients().and_then(|()| foreign()),
         Some("bench") => bench(&args),
         Some("help" | "--help" | "-h") | None => {
@@ -102,6 +105,7 @@ fn test(strict: bool) -> Done {
         // In the profile and with the features of the build above, so that nothing is compiled twice.
         step("lints");
         run(cargo().args(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+        run(guests("clippy").args(["--all-targets", "--", "-D", "warnings"]))?;
         instructions()?;
     }
     Ok(())
@@ -151,17 +155,18 @@ fn build() -> Done {
 fn bundles() -> Done {
     guest_target()?;
     step("building the bundles");
-    let bundles = root().join("bundles/Cargo.toml");
-    let guests = ["build", "--release", "--locked", "--target", "wasm32-wasip2", "--manifest-path"];
-    run(cargo().args(guests).arg(bundles).arg("--target-dir").arg(target()))?;
-    collect_bundles().map_err(|error| format!("could not collect the bundles: {error}"))
+    run(&mut guests("build"))?;
+    let folder = target().join("bundles");
+    make_folder(&folder)?;
+    collect_into(&folder).map_err(|error| format!("could not collect the bundles: {error}"))
 }
 
-/// The house, and the bench with its floor, optimised across all crates.
-fn dist() -> Done {
-    step("building the host as it is installed (the first time about 30 minutes on 2 cores)");
-    let whole = ["build", "--profile", "dist", "--locked", "--workspace", "--bin", "certosa", "--bin", "certosa-bench"];
-    run(cargo().args(whole))
+/// Something that cargo does with the bundles.
+fn guests(what: &str) -> Command {
+    let mut guests = cargo();
+    guests.args([what, "--release", "--locked", "--target", "wasm32-wasip2", "--manifest-path"]);
+    guests.arg(root().join("bundles/Cargo.toml")).arg("--target-dir").arg(target());
+    guests
 }
 
 fn guest_target() -> Done {
@@ -174,10 +179,8 @@ fn guest_target() -> Done {
     Ok(())
 }
 
-/// Puts the built components where the manifests look for them.
-fn collect_bundles() -> io::Result<()> {
-    let folder = target().join("bundles");
-    fs::create_dir_all(&folder)?;
+/// Puts the built components where manifests look for them.
+fn collect_into(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(target().join("wasm32-wasip2/release"))? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "wasm")
@@ -332,8 +335,7 @@ fn bench(args: &[String]) -> Done {
         build()?;
         "release"
     } else {
-        bundles()?;
-        dist()?;
+        dist::dist(false)?;
         "dist"
     };
     let rest = args.iter().skip(1);
@@ -396,7 +398,7 @@ fn root() -> PathBuf {
 }
 
 fn target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+    root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 fn step(what: &str) {

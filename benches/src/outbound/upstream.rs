@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::{HOST, LARGE, SMALL};
+use crate::server::until_asked_to_end;
 use crate::{Done, tell};
 
 const LINE: &[u8] = b"{\"id\":12345,\"name\":\"a thing\",\"tags\":[\"x\",\"y\"],\"etag\":\"W/abcdef\"}\n";
@@ -35,7 +36,7 @@ pub(super) fn serve(protocol: &str, root: &Path) -> Done<()> {
     let acceptor = TlsAcceptor::from(Arc::new(identity(protocol, root)?));
     let large = Bytes::from(LINE.repeat(LARGE.bytes / LINE.len() + 1)).slice(..LARGE.bytes);
     let bodies = Bodies { small: large.slice(..SMALL.bytes), large };
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(until_asked_to_end(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         tell(&serde_json::json!({"port": listener.local_addr()?.port()}).to_string());
         loop {
@@ -43,7 +44,7 @@ pub(super) fn serve(protocol: &str, root: &Path) -> Done<()> {
             stream.set_nodelay(true)?;
             tokio::spawn(answer(stream, acceptor.clone(), bodies.clone()));
         }
-    })
+    }))
 }
 
 /// A certificate for [`HOST`], by an authority of its own.

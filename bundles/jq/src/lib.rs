@@ -15,6 +15,7 @@ const RESULTS_MAX: usize = 10_000;
 /// `.items | length`, `[.[] | select(.price > 10) | {name, price}]`, `group_by(.kind) | map({(.[0].kind): length}) | add`,
 /// `to_entries[] | "\(.key)=\(.value)"`.
 #[tool(title = "Query JSON with jq", read_only, idempotent)]
+#[expect(clippy::boxed_local, reason = "what is raw has no size that is known")]
 fn query(
     /// The jq filter (jq 1.7 syntax; no modules, no input/output functions).
     filter: String,

@@ -16,8 +16,8 @@ use crate::lanes::Lost;
 /// How a cell ended, and what it used.
 pub struct End<T> {
     pub usage: Usage,
-    /// It was in the way of others on its thread.
-    pub(crate) was_heavy: bool,
+    /// It was in the way of others: it worked for long, or the host had to end it.
+    pub(crate) was_in_the_way: bool,
     /// What the bundle said is out of date with its clients.
     pub changes: Vec<Change>,
     pub result: Result<T, CellError>,
@@ -53,6 +53,18 @@ impl fmt::Debug for Trace {
     }
 }
 
+impl CellError {
+    /// The host had to end it at work, which takes longer than a call: a signal, a stack that is unwound.
+    fn was_costly(&self) -> bool {
+        match self {
+            Self::Trap(..) => true,
+            // One that waited is not at work.
+            Self::Limit(limit, _) => *limit != Limit::Wall,
+            Self::Refused(_) | Self::Host(_) => false,
+        }
+    }
+}
+
 impl<T> End<T> {
     /// The end of a cell that never was, or that did not come to one.
     pub fn failed(why: CellError) -> Self {
@@ -61,7 +73,7 @@ impl<T> End<T> {
 
     /// What it did not take a cell to find out.
     pub(crate) fn without_a_cell(result: Result<T, CellError>) -> Self {
-        Self { usage: Usage::default(), was_heavy: false, changes: Vec::new(), result }
+        Self { usage: Usage::default(), was_in_the_way: false, changes: Vec::new(), result }
     }
 
     pub(crate) fn lost(why: &Lost) -> Self {
@@ -120,7 +132,8 @@ pub(crate) async fn run<T>(
         Ok(Ok(Err(refusal))) => Err(CellError::Refused(refusal)),
         Ok(Ok(Ok(value))) => Ok(value),
     };
-    End { usage, was_heavy: clock.was_heavy(), changes: cell.end(), result }
+    let was_in_the_way = clock.was_heavy() || result.as_ref().is_err_and(CellError::was_costly);
+    End { usage, was_in_the_way, changes: cell.end(), result }
 }
 
 /// Polls `work`, and lets the clock run while it does.

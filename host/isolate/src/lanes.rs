@@ -31,8 +31,8 @@ pub(crate) struct Lost(String);
 /// A cell of the slow lane that gave way early so many times in a row goes back to the fast one; the second time twice as
 /// many, and so on. One that spins does not: it gives way at ticks, which are further apart.
 const CALM: u32 = 16;
-/// A heavy call counts as much as so many light ones: a light one may have had to give way in the middle.
-const HEAVY_STEP: u8 = 3;
+/// A call that was in the way counts as much as so many others: one may just have had to give way in the middle.
+const IN_THE_WAY: u8 = 3;
 /// From here on calls begin in the slow lane.
 const SLOW: u8 = 6;
 const SLOW_MAX: u8 = 24;
@@ -90,10 +90,10 @@ impl Pace {
     }
 
     /// Takes note of how a call was.
-    pub(crate) fn note(&self, was_heavy: bool) {
+    pub(crate) fn note(&self, was_in_the_way: bool) {
         let before = self.0.load(Ordering::Relaxed);
-        let after = match was_heavy {
-            true => (before + HEAVY_STEP).min(SLOW_MAX),
+        let after = match was_in_the_way {
+            true => (before + IN_THE_WAY).min(SLOW_MAX),
             false => before.saturating_sub(1),
         };
         // Calls that end at the same time may count as one.
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn what_takes_long_begins_slowly_and_what_once_had_to_wait_does_not() {
         let pace = Pace::default();
-        let note = |all: &[bool]| all.iter().for_each(|was_heavy| pace.note(*was_heavy));
+        let note = |all: &[bool]| all.iter().for_each(|was_in_the_way| pace.note(*was_in_the_way));
         note(&[true, false, false, false, true]);
         assert!(!pace.is_slow());
         note(&[true]);

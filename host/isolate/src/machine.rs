@@ -178,7 +178,7 @@ impl Machine {
             sized(cell::run(&mut store, work).await, &limits)
         };
         let end = self.lanes.run(cell, pace).await.unwrap_or_else(|lost| End::lost(&lost));
-        pace.note(end.was_heavy);
+        pace.note(end.was_in_the_way);
         end
     }
 
@@ -200,7 +200,7 @@ impl Machine {
             (end, warm, Some(held))
         };
         let ended = self.lanes.run(cell, pace).await.unwrap_or_else(|lost| (End::lost(&lost), None, None));
-        pace.note(ended.0.was_heavy);
+        pace.note(ended.0.was_in_the_way);
         ended
     }
 }
