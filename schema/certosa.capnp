@@ -47,7 +47,7 @@ struct Manifest {
 
   credentials @6 :List(Credential);
   # What bundles may use without ever reading it: rules only. Values come with `certosa vault set NAME` and are
-  # sealed together with the rule of that time. At most 1,000, with distinct names.
+  # sealed together with the rule of that time. At most 10,000, with distinct names.
 
   vault @7 :Vault;
   # Where the key of the vault comes from. It matters to houses with credentials only.
@@ -97,8 +97,8 @@ struct Credential {
   }
 
   perMinuteMax @6 :UInt32 = 600;
-  # Uses in a minute, all bundles together. Further ones are refused. A minute begins with its first use, so a minute
-  # that lies across two of them may have twice as many. 1 to 1,000,000.
+  # Uses in any minute, all bundles together. Further ones are refused. Uses are counted in seconds, so one may count for
+  # 61. 1 to 1,000,000.
 }
 
 struct Send {

@@ -288,6 +288,7 @@ fn a_doctor_says_what_is_missing_and_what_would_help() {
     let mut said = Said::new(&server);
     said.credentials +=
         &credential("stray", "bundle/errand/**", "hosts = [\"elsewhere.example\"]", "bearer = void", "");
+    said.credentials += &credential("ported", "bundle/errand/**", "hosts = [\"localhost\"]", "bearer = void", "");
     let folder = said.folder(&server);
     let ran = folder.run(&["doctor"]);
     assert_eq!(ran.code, 3, "{ran:?}");
@@ -300,11 +301,16 @@ fn a_doctor_says_what_is_missing_and_what_would_help() {
     }
     set(&folder, "github", TOKEN);
     set(&folder, "stray", TOKEN);
+    set(&folder, "ported", TOKEN);
     let ran = folder.run(&["doctor", "-o", "json"]);
     let lines: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((lines.len(), &lines[0]["credentials"][0]["missing"]), (2, &Value::Null), "{lines:?}");
-    let stray = lines[1]["credentials"].as_array().unwrap().iter().find(|it| it["name"] == "stray").unwrap();
-    assert!(stray["missing"].as_str().unwrap().contains("egress.to.hosts = [\"elsewhere.example\"]"), "{stray}");
+    let of_errand = lines[1]["credentials"].as_array().unwrap();
+    for (name, line) in [("stray", "egress.to.hosts = [\"elsewhere.example\"]"), ("ported", "egress.to.ports = [443]")]
+    {
+        let found = of_errand.iter().find(|it| it["name"] == name).unwrap();
+        assert!(found["missing"].as_str().unwrap().contains(line), "{found}");
+    }
 }
 
 #[test]
@@ -337,6 +343,10 @@ fn rules_that_cannot_be_meant_are_refused_with_their_place() {
         ),
         (
             "name = \"key\", allowedSubs = [\"bundle/hello/**\"], send = (to = (hosts = [\"a.example\"]), header = (name = \"Host\"))",
+            "cannot be used here",
+        ),
+        (
+            "name = \"key\", allowedSubs = [\"bundle/hello/**\"], send = (to = (hosts = [\"a.example\"]), header = (name = \"proxy-authorization\"))",
             "cannot be used here",
         ),
         (

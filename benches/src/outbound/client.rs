@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use certosa_egress::{
-    Client, ClientSettings, Credential, GuestBody, Head, Policy, Request, Revoked, Secret, SecretUnavailable,
+    Client, ClientSettings, Credential, GuestBody, Head, Lookups, Policy, Request, Revoked, Secret, SecretUnavailable,
 };
 use certosa_model::{
     AddressRange, BundleName, CredentialName, EgressLimits, HostPattern, Injection, Method, PathPattern, Reach, Scheme,
@@ -165,6 +165,7 @@ impl Egress {
             reach: reach.clone(),
             addresses: vec![AddressRange::new("127.0.0.0/8")?, AddressRange::new("::1/128")?],
             limits: EgressLimits::default(),
+            lookups: Lookups::default(),
         };
         let name = CredentialName::new("key")?;
         let credential =

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use certosa_egress::{Client, ClientSettings, GuestBody, Head, Policy, Request, Revoked};
+use certosa_egress::{Client, ClientSettings, GuestBody, Head, Lookups, Policy, Request, Revoked};
 use certosa_manifest::{Path, Plan, Problems};
 use certosa_model::{AddressRange, BundleName, EgressLimits, HostPattern, Method, PathPattern, Reach, Scheme};
 use certosa_store::State;
@@ -150,7 +150,7 @@ fn policy(host: &str, port: Option<u16>) -> Result<Policy, Box<dyn Error + Send 
         ..EgressLimits::default()
     };
     let addresses = vec![AddressRange::new("0.0.0.0/0")?, AddressRange::new("::/0")?];
-    Ok(Policy { bundle: BundleName::new("certosa")?, reach, addresses, limits })
+    Ok(Policy { bundle: BundleName::new("certosa")?, reach, addresses, limits, lookups: Lookups::default() })
 }
 
 impl Outside for Person {

@@ -45,7 +45,8 @@ pub fn start_log(verbose: u8, form: Log) {
     let level = match verbose {
         0 => "warn",
         1 => "warn,certosa=debug,certosa_gateway=debug,certosa_house=debug",
-        _ => "debug",
+        // What the other side of HTTP/2 wrote, as it came, is nothing for a log.
+        _ => "debug,h2=warn",
     };
     let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(level)).with_writer(io::stderr);
     match form {

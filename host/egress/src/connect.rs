@@ -93,7 +93,7 @@ impl Client {
             return Ok(Connected { target, request, link });
         }
         // In a box: few requests need this, and it is larger than all the rest.
-        Box::pin(async { permitted.resolve(&*self.dialer.resolver).await?.connect(self).await }).await
+        Box::pin(async { permitted.resolve(&self.dialer.resolver).await?.connect(self).await }).await
     }
 
     /// Closes what waits for this bundle: it is gone, or reaches less than it did.
@@ -134,7 +134,7 @@ impl Link {
     /// Connects again, if this one waited too long: names are looked up and addresses looked at as for the first time.
     pub(crate) async fn renew(&mut self, target: &Target) -> Result<(), EgressError> {
         let dialer = &self.client.dialer;
-        let addresses = target.resolve(&*dialer.resolver).await?;
+        let addresses = target.resolve(&dialer.resolver).await?;
         let line = target.connect(&addresses, &dialer.tls).await?;
         *self = Self::new(line, self.key.clone(), &self.client);
         Ok(())

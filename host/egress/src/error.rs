@@ -1,7 +1,8 @@
+use std::error::Error as _;
 use std::fmt;
 use std::net::IpAddr;
 
-use certosa_model::Fault;
+use certosa_model::{Fault, PathPattern};
 
 /// Why an exchange did not happen, or ended early. For the operator: a guest is told no more than [`GuestError`].
 ///
@@ -30,11 +31,15 @@ pub enum EgressError {
     RequestBody(RequestBodyError),
     #[error("{0}")]
     Response(ResponseError),
-    #[error("the exchange with the upstream broke off")]
-    Protocol(#[source] hyper::Error),
+    #[error("the exchange with the upstream broke off: {0}")]
+    Protocol(Broken),
     #[error("the grant was revoked while the exchange was going on")]
     Revoked,
 }
+
+/// An exchange that broke off. Only its kind is ever shown: what HTTP/2 has as a reason may hold whatever the other side
+/// wrote there, a credential included.
+pub struct Broken(hyper::Error);
 
 /// What is wrong with a request as the guest made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -200,6 +205,8 @@ impl EgressError {
         match self {
             Self::Refused(refusal) if matches!(refusal.by, Gate::Sealed(_)) => None,
             Self::Refused(refusal) if refusal.field == "ports" => Some(format!("ports = [{}]", refusal.wanted)),
+            // The guest chose it: only what a manifest takes, and what stands for nothing more than itself.
+            Self::Refused(refusal) if refusal.field == "paths" && !is_literal(&refusal.wanted) => None,
             Self::Refused(refusal) => Some(format!("{} = [\"{}\"]", refusal.field, refusal.wanted)),
             Self::Address { address, .. } => {
                 let bits = if address.is_ipv4() { 32 } else { 128 };
@@ -240,11 +247,44 @@ impl EgressError {
             Self::Response(ResponseError::TooLarge | ResponseError::Bomb) => GuestError::HttpResponseBodySize,
             Self::Response(ResponseError::Coding | ResponseError::Corrupt) => GuestError::HttpResponseContentCoding,
             Self::Response(ResponseError::Upgrade) => GuestError::HttpUpgradeFailed,
-            Self::Protocol(error) if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => {
+            Self::Protocol(Broken(error))
+                if error.is_incomplete_message() || error.is_closed() || error.is_canceled() =>
+            {
                 GuestError::ConnectionTerminated
             }
             Self::Protocol(_) => GuestError::HttpProtocolError,
         }
+    }
+}
+
+fn is_literal(path: &str) -> bool {
+    !path.contains('*') && PathPattern::new(path).is_ok()
+}
+
+impl From<hyper::Error> for EgressError {
+    fn from(error: hyper::Error) -> Self {
+        Self::Protocol(Broken(error))
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // hyper's own words, without its source.
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<std::io::Error>() {
+                return write!(f, " ({})", error.kind());
+            }
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Broken({self})")
     }
 }
 

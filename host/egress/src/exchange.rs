@@ -128,7 +128,7 @@ impl Sending {
                 }
                 _ => {
                     let fault = self.progress.fault().map(EgressError::RequestBody);
-                    return Err(fault.unwrap_or_else(|| EgressError::Protocol(failed.into_error())));
+                    return Err(fault.unwrap_or_else(|| failed.into_error().into()));
                 }
             }
         }

@@ -1,8 +1,11 @@
-//! What a secret looks like when somebody has written it down: every form that is searched for in what comes back.
+//! What a secret looks like when somebody has written all of it down in another way: the forms that are searched for in
+//! what comes back, beside the spellings of `spelling`.
 
 use std::ops::Range;
 
 use zeroize::Zeroizing;
+
+use crate::spelling;
 
 /// The forms of one or more secrets, longest first, none twice. They are overwritten when nobody needs them any more.
 pub(crate) struct Forms {
@@ -22,15 +25,15 @@ pub(crate) const SEARCHED_BYTES_MIN: usize = 4;
 const OUTLINE_BYTES: usize = 4;
 const OUTLINE_BYTES_MAX: usize = OUTLINE_BYTES + 3;
 
-/// The bytes that all forms of a secret need for each byte of it, at most; and of one in which nothing has to be
-/// escaped.
-const GROWTH_MAX: usize = 84;
-const GROWTH_PLAIN_MAX: usize = 40;
+/// The bytes that all forms of a secret need for each byte of it, at most.
+const GROWTH_MAX: usize = 40;
+/// The bytes that the beginnings of its spellings need, if something in it can be escaped; most need few of them.
+const SPELLINGS_BYTES: usize = 1 << 10;
 
 impl Forms {
     pub(crate) fn of(secrets: &[&[u8]]) -> Self {
         // In room that is enough: a vector that grows would leave copies behind.
-        let bytes = Zeroizing::new(Vec::with_capacity(secrets.iter().map(|secret| room(secret)).sum()));
+        let bytes = Zeroizing::new(Vec::with_capacity(secrets.iter().map(|secret| secret.len() * GROWTH_MAX).sum()));
         let mut forms = Self { bytes, places: Vec::with_capacity(32) };
         for secret in secrets {
             forms.add(secret, Kind::of(secret));
@@ -45,7 +48,7 @@ impl Forms {
     /// The same of how the secrets begin: each form begins like one of these, for at least [`SEARCHED_BYTES_MIN`] bytes.
     /// They are few bytes, and all that it takes to see that a text has no form in it. Some may be there twice.
     pub(crate) fn beginnings(secrets: &[&[u8]]) -> Self {
-        let room = secrets.len() * OUTLINE_BYTES_MAX * GROWTH_MAX;
+        let room = secrets.len() * (OUTLINE_BYTES_MAX * GROWTH_MAX + SPELLINGS_BYTES);
         let mut forms = Self { bytes: Zeroizing::new(Vec::with_capacity(room)), places: Vec::with_capacity(32) };
         for secret in secrets {
             let kind = Kind::of(secret);
@@ -53,16 +56,20 @@ impl Forms {
             let end = text.unwrap_or(OUTLINE_BYTES).min(secret.len());
             let start = secret.get(..end).unwrap_or_default();
             forms.add(start, Kind { text: kind.text.and_then(|text| text.get(..end)), is_beginning: true, ..kind });
+            if kind.is_coded {
+                let add = |beginning: &[u8]| forms.push(|out| out.extend_from_slice(beginning));
+                spelling::beginnings(secret, SEARCHED_BYTES_MIN, add);
+            }
         }
         forms
     }
 
-    /// How long a form of these secrets is at most: `\uXXXX` or `&quot;` for every byte.
+    /// How long a form or a spelling of these secrets is at most.
     pub(crate) fn longest_of(secrets: &[&[u8]]) -> usize {
         let longest = |secret: &&[u8]| match secret.len() {
             0..SEARCHED_BYTES_MIN => 0,
             short @ SEARCHED_BYTES_MIN..CODED_BYTES_MIN => short,
-            long => long * 6,
+            long => long * spelling::GROWTH_MAX,
         };
         secrets.iter().map(longest).max().unwrap_or(0)
     }
@@ -72,7 +79,7 @@ impl Forms {
     }
 
     /// Adds the forms of a secret of this kind, or of how it begins.
-    fn add(&mut self, secret: &[u8], Kind { is_coded, is_plain, text, is_beginning }: Kind<'_>) {
+    fn add(&mut self, secret: &[u8], Kind { is_coded, text, is_beginning }: Kind<'_>) {
         self.push(|out| out.extend_from_slice(secret));
         if !is_coded {
             return;
@@ -92,12 +99,6 @@ impl Forms {
         for case in [Case::Lower, Case::Upper] {
             self.each(pair, |out, byte| out.extend_from_slice(&case.hex(byte)));
             self.each(pair, |out, byte| percent(out, byte, case));
-            if !is_plain {
-                self.each(
-                    secret,
-                    |out, byte| if is_unreserved(byte) { out.push(byte) } else { percent(out, byte, case) },
-                );
-            }
         }
         if let (Some(text), Some(character)) = (text, character) {
             for case in [Case::Lower, Case::Upper] {
@@ -108,43 +109,6 @@ impl Forms {
             }
             self.units(text, |out, unit| out.extend_from_slice(&unit.to_le_bytes()));
             self.units(text, |out, unit| out.extend_from_slice(&unit.to_be_bytes()));
-        }
-        if !is_plain {
-            self.add_escaped(secret);
-        }
-    }
-
-    /// The forms in which only some characters are written in another way: fields of forms, JSON and HTML.
-    fn add_escaped(&mut self, secret: &[u8]) {
-        // As forms have it (WHATWG URL, section 5.2): `*` stays as it is, `~` does not, and a space is a plus.
-        self.each(secret, |out, byte| match byte {
-            b' ' => out.push(b'+'),
-            b'*' => out.push(byte),
-            b'~' => percent(out, byte, Case::Upper),
-            _ if is_unreserved(byte) => out.push(byte),
-            _ => percent(out, byte, Case::Upper),
-        });
-        // RFC 8259, section 7.
-        for slash in [&b"/"[..], b"\\/"] {
-            self.each(secret, |out, byte| match byte {
-                b'"' | b'\\' => out.extend([b'\\', byte]),
-                b'/' => out.extend(slash),
-                0..0x20 => {
-                    out.extend(b"\\u00");
-                    out.extend(Case::Lower.hex(byte));
-                }
-                _ => out.push(byte),
-            });
-        }
-        for apostrophe in [&b"&#39;"[..], b"&#x27;", b"&apos;", b"'"] {
-            self.each(secret, |out, byte| match byte {
-                b'&' => out.extend(b"&amp;"),
-                b'<' => out.extend(b"&lt;"),
-                b'>' => out.extend(b"&gt;"),
-                b'"' => out.extend(b"&quot;"),
-                b'\'' => out.extend(apostrophe),
-                _ => out.push(byte),
-            });
         }
     }
 
@@ -173,8 +137,6 @@ impl Forms {
 #[derive(Clone, Copy)]
 struct Kind<'a> {
     is_coded: bool,
-    /// Nothing in it is ever escaped.
-    is_plain: bool,
     text: Option<&'a str>,
     /// It is not all of the secret.
     is_beginning: bool,
@@ -183,7 +145,7 @@ struct Kind<'a> {
 impl<'a> Kind<'a> {
     fn of(secret: &'a [u8]) -> Self {
         let is_coded = secret.len() >= CODED_BYTES_MIN;
-        Self { is_coded, is_plain: is_plain(secret), text: str::from_utf8(secret).ok(), is_beginning: false }
+        Self { is_coded, text: str::from_utf8(secret).ok(), is_beginning: false }
     }
 }
 
@@ -241,16 +203,6 @@ fn percent(out: &mut Vec<u8>, byte: u8, case: Case) {
     out.extend_from_slice(&[b'%', high, low]);
 }
 
-/// The room that all forms of a secret need.
-fn room(secret: &[u8]) -> usize {
-    secret.len() * if is_plain(secret) { GROWTH_PLAIN_MAX } else { GROWTH_MAX }
-}
-
-/// Whether nothing in it is ever escaped.
-fn is_plain(secret: &[u8]) -> bool {
-    secret.iter().all(|byte| is_unreserved(*byte) && *byte != b'~')
-}
-
 /// RFC 3986, section 2.3.
 fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
@@ -272,14 +224,8 @@ mod tests {
             "p/w\"rd+&<'~ x",
             "702f772272642b263c277e2078",
             "702F772272642B263C277E2078",
-            "p%2Fw%22rd%2B%26%3C%27~%20x",
-            "p%2fw%22rd%2b%26%3c%27~%20x",
-            "p%2Fw%22rd%2B%26%3C%27%7E+x",
             "%70%2F%77%22%72%64%2B%26%3C%27%7E%20%78",
-            "p/w\\\"rd+&<'~ x",
-            "p\\/w\\\"rd+&<'~ x",
             "\\u0070\\u002f\\u0077\\u0022\\u0072\\u0064\\u002b\\u0026\\u003c\\u0027\\u007e\\u0020\\u0078",
-            "p/w&quot;rd+&amp;&lt;&#39;~ x",
         ] {
             assert!(found(text.as_bytes()), "{text}");
         }
@@ -332,7 +278,7 @@ mod tests {
         let escaped = b"\x01\x02\"\"\"\x27\x27\x27&&&&<<<///\\\\";
         for secrets in [&[&plain[..]][..], &[escaped], &[&[0xff; 30]], &[&plain, escaped]] {
             let forms = Forms::of(secrets);
-            let room: usize = secrets.iter().map(|secret| room(secret)).sum();
+            let room: usize = secrets.iter().map(|secret| secret.len() * GROWTH_MAX).sum();
             assert_eq!(forms.bytes.capacity(), room, "it did not grow");
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use certosa_model::{EgressLimits, Injection};
+use certosa_model::{EgressLimits, Injection, is_hosts};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use zeroize::Zeroizing;
@@ -18,7 +18,7 @@ use crate::fields;
 use crate::forms::{CODED_BYTES_MIN, percent_encoded};
 use crate::outgoing::{self, Outgoing, Progress};
 use crate::policy::Target;
-use crate::request::{Request, TARGET_BYTES_MAX, is_hosts};
+use crate::request::{Request, TARGET_BYTES_MAX};
 use crate::scrub::Scrubber;
 
 /// A connection, and the request as it goes out on it, with its credential. Nothing shows what is in it.

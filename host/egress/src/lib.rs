@@ -22,6 +22,7 @@ mod request;
 mod resolve;
 mod response;
 mod scrub;
+mod spelling;
 
 pub use address::is_global;
 pub use connect::{Client, ClientError, ClientSettings, Connected};
@@ -32,7 +33,7 @@ pub use error::{
 };
 pub use exchange::Revoked;
 pub use inject::Injected;
-pub use policy::{Permitted, Policy};
+pub use policy::{Lookups, Permitted, Policy};
 pub use pool::PoolLimits;
 pub use request::{GuestBody, Head, Request, headers};
 pub use resolve::{Lookup, Resolved, Resolver, SystemResolver};

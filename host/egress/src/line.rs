@@ -49,8 +49,10 @@ struct End {
 /// What a response may have of headers.
 const HEADERS_MAX: usize = 128;
 const HEADER_BYTES_MAX: usize = 64 << 10;
-/// What an upstream may send ahead on one stream, and on all of a connection.
+/// What an upstream may send ahead on one stream, and on all of a connection: a few responses that nobody reads do not
+/// hold up the others.
 const WINDOW: u32 = 1 << 20;
+const WINDOW_OF_ALL: u32 = 16 << 20;
 /// The least that one address gets of the time for connecting, if several are to be tried.
 const ATTEMPT_MIN: Duration = Duration::from_millis(250);
 /// How long a connection that has just been used may take to become ready again.
@@ -115,7 +117,7 @@ impl Line {
     {
         let mut builder = http1::Builder::new();
         builder.max_headers(HEADERS_MAX).max_header_size(HEADER_BYTES_MAX);
-        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(EgressError::Protocol)?;
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
         let task = tokio::spawn(async move { drop(connection.await) });
         Ok(Self { sender: Sender::Http1(sender), end: Arc::new(End::new(peer, origin, task)?) })
     }
@@ -128,9 +130,9 @@ impl Line {
         builder
             .timer(TokioTimer::new())
             .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW_OF_ALL)
             .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX));
-        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(EgressError::Protocol)?;
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
         let task = tokio::spawn(async move { drop(connection.await) });
         Ok(Self { sender: Sender::Http2(sender), end: Arc::new(End::new(peer, origin, task)?) })
     }

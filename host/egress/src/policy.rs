@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use certosa_model::{AddressRange, BundleName, EgressLimits, Reach};
 
+use tokio::sync::Semaphore;
+
 use crate::address::is_global;
 use crate::credential::Credential;
 use crate::error::{EgressError, Gate, Refusal};
@@ -17,6 +19,20 @@ pub struct Policy {
     /// Addresses that may be connected to beside the global ones.
     pub addresses: Vec<AddressRange>,
     pub limits: EgressLimits,
+    pub lookups: Lookups,
+}
+
+/// How many names a bundle may have looked up at a time. One that nobody waits for any more counts until it is over: it
+/// keeps a thread.
+#[derive(Clone)]
+pub struct Lookups(pub(crate) Arc<Semaphore>);
+
+const LOOKUPS_MAX: usize = 16;
+
+impl Default for Lookups {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(LOOKUPS_MAX)))
+    }
 }
 
 /// A request that its bundle, and its credential if it has one, may send where it goes.

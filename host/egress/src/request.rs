@@ -1,7 +1,7 @@
 //! A request as a guest made it, read once: what is judged, connected to and sent are these values.
 
 use bytes::Bytes;
-use certosa_model::{Destination, Host, Method, Scheme};
+use certosa_model::{Destination, Host, Method, Scheme, is_hop_by_hop, is_hosts};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http_body::Body as _;
@@ -177,16 +177,6 @@ fn clean(headers: &mut HeaderMap) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Those that are the host's to set, or to leave out.
-pub(crate) fn is_hosts(name: &str) -> bool {
-    is_hop_by_hop(name)
-        || name.starts_with("x-forwarded-")
-        || matches!(name, "host" | "content-length" | "expect" | "forwarded" | "via" | "x-real-ip")
-        // They name another method or another path than those that are judged.
-        || matches!(name, "x-http-method" | "x-http-method-override" | "x-method-override")
-        || matches!(name, "x-original-url" | "x-rewrite-url")
-}
-
 /// Takes out those of one connection, and those that `connection` says are.
 pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
@@ -200,12 +190,6 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     remove(headers, is_hop_by_hop);
-}
-
-/// RFC 9110, section 7.6.1.
-fn is_hop_by_hop(name: &str) -> bool {
-    matches!(name, "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "http2-settings")
-        || name.starts_with("proxy-")
 }
 
 fn remove(headers: &mut HeaderMap, is_out: impl Fn(&str) -> bool) {

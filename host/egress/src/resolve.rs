@@ -4,9 +4,10 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 
 use crate::error::{EgressError, Stage};
-use crate::policy::{Permitted, Target};
+use crate::policy::{Lookups, Permitted, Target};
 
 /// Looks up names. The tests have one that changes its mind.
 pub trait Resolver: Send + Sync {
@@ -35,7 +36,7 @@ impl Resolver for SystemResolver {
 
 impl Permitted {
     /// The one way to a [`Resolved`].
-    pub async fn resolve(self, resolver: &dyn Resolver) -> Result<Resolved, EgressError> {
+    pub async fn resolve(self, resolver: &Arc<dyn Resolver>) -> Result<Resolved, EgressError> {
         let addresses = self.target.resolve(resolver).await?;
         Ok(Resolved { permitted: self, addresses })
     }
@@ -44,7 +45,7 @@ impl Permitted {
 impl Target {
     /// One address that is not allowed spoils them all: whoever mixes one into an answer has nothing good in mind, and
     /// which one is connected to would be chance.
-    pub(crate) async fn resolve(&self, resolver: &dyn Resolver) -> Result<Vec<SocketAddr>, EgressError> {
+    pub(crate) async fn resolve(&self, resolver: &Arc<dyn Resolver>) -> Result<Vec<SocketAddr>, EgressError> {
         let host = &self.origin.host;
         let found = match host.address() {
             Some(address) => vec![address],
@@ -60,12 +61,24 @@ impl Target {
         Ok(tried.map(|address| SocketAddr::new(address.to_canonical(), self.origin.port)).collect())
     }
 
-    async fn lookup(&self, resolver: &dyn Resolver) -> Result<Vec<IpAddr>, EgressError> {
-        let host = self.origin.host.as_str();
-        match tokio::time::timeout(self.policy.limits.connect(), resolver.lookup(host)).await {
+    async fn lookup(&self, resolver: &Arc<dyn Resolver>) -> Result<Vec<IpAddr>, EgressError> {
+        let (host, limit) = (self.origin.host.as_str(), self.policy.limits.connect());
+        match tokio::time::timeout(limit, self.look_up(host.to_owned(), resolver)).await {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(source)) => Err(EgressError::Lookup { host: host.into(), source }),
             Err(_elapsed) => Err(EgressError::Time(Stage::Lookup)),
         }
+    }
+
+    /// Goes on to its end when nobody waits for it any more, and keeps its place until then.
+    async fn look_up(&self, host: String, resolver: &Arc<dyn Resolver>) -> io::Result<Vec<IpAddr>> {
+        let Lookups(places) = &self.policy.lookups;
+        let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+        let resolver = Arc::clone(resolver);
+        let looked_up = tokio::spawn(async move {
+            let _place = place;
+            resolver.lookup(&host).await
+        });
+        looked_up.await.map_err(io::Error::other)?
     }
 }

@@ -172,7 +172,7 @@ impl ResponseBody {
                 Poll::Ready(Some(Ok(frame))) => self.came(frame)?,
                 Poll::Ready(Some(Err(error))) => {
                     let fault = self.progress.fault().map(EgressError::RequestBody);
-                    return Poll::Ready(Err(fault.unwrap_or(EgressError::Protocol(error))));
+                    return Poll::Ready(Err(fault.unwrap_or(error.into())));
                 }
             }
             self.wait.since = None;

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
-use crate::forms::{Forms, SEARCHED_BYTES_MIN};
+use crate::forms::{CODED_BYTES_MIN, Forms, SEARCHED_BYTES_MIN};
+use crate::spelling;
 
 /// What stands where a secret stood.
 pub(crate) const REDACTED: &str = "[redacted]";
@@ -69,6 +70,11 @@ impl Scrubber {
 
     fn forms(&self) -> &Forms {
         self.forms.get_or_init(|| Forms::of(&self.secrets.iter().map(|secret| secret.as_slice()).collect::<Vec<_>>()))
+    }
+
+    /// Those that are searched for in every spelling.
+    fn spelled(&self) -> impl Iterator<Item = &[u8]> {
+        self.secrets.iter().map(|secret| secret.as_slice()).filter(|secret| secret.len() >= CODED_BYTES_MIN)
     }
 
     /// Takes the next chunk, and puts what can go on behind `out`: all of it and of what was kept back, if nothing
@@ -205,8 +211,10 @@ impl Scrubber {
         loop {
             from = self.beginnings.next(text, from)?;
             let rest = text.get(from..)?;
-            if let Some(form) = self.forms().iter().find(|form| rest.starts_with(form)) {
-                return Some(from..from + form.len());
+            let form = self.forms().iter().find(|form| rest.starts_with(form)).map(<[u8]>::len);
+            let spelled = self.spelled().filter_map(|secret| spelling::begins(rest, secret).secret);
+            if let Some(bytes) = spelled.chain(form).max() {
+                return Some(from..from + bytes);
             }
             from += 1;
         }
@@ -218,7 +226,8 @@ impl Scrubber {
         let mut at = from;
         while let Some(found) = self.beginnings.next_open(text, at) {
             let rest = text.get(found..).unwrap_or_default();
-            if self.forms().iter().any(|form| form.starts_with(rest)) {
+            let is_form = self.forms().iter().any(|form| form.starts_with(rest));
+            if is_form || self.spelled().any(|secret| spelling::begins(rest, secret).is_open) {
                 return found;
             }
             at = found + 1;
@@ -341,13 +350,16 @@ mod tests {
     }
 
     /// Forms, beginnings of forms, ends of forms, and other things.
-    fn text(numbers: &mut Numbers, forms: &[Vec<u8>]) -> Vec<u8> {
+    fn text(numbers: &mut Numbers, forms: &[Vec<u8>], secret: &[u8]) -> Vec<u8> {
         let mut text = Vec::new();
         for _ in 0..numbers.below(12) {
             let form = &forms[numbers.below(forms.len())];
             let cut = numbers.below(form.len() + 1);
-            match numbers.below(5) {
+            let spelled = spelling::spelled(secret, |count| numbers.below(count));
+            match numbers.below(7) {
                 0 | 1 => text.extend(form),
+                4 => text.extend(spelled),
+                5 => text.extend(&spelled[..numbers.below(spelled.len() + 1)]),
                 2 => text.extend(&form[..cut]),
                 3 => text.extend(&form[cut..]),
                 _ => text.extend((0..numbers.below(300)).map(|_| b'.')),
@@ -381,7 +393,7 @@ mod tests {
                 _ => {}
             }
             let forms: Vec<Vec<u8>> = scrubber.forms().iter().map(<[u8]>::to_vec).collect();
-            let text = text(&mut numbers, &forms);
+            let text = text(&mut numbers, &forms, &secret);
             let most = 1 + numbers.below(60);
             let (mut chunks, mut rest) = (Vec::new(), &text[..]);
             while !rest.is_empty() {
@@ -392,6 +404,9 @@ mod tests {
             let out = scrubbed(&mut scrubber, &chunks);
             let out = String::from_utf8_lossy(&out).replace(REDACTED, "\n\n\n\n").into_bytes();
             let shown = String::from_utf8_lossy(&text);
+            let has_spelled =
+                |text: &[u8]| (0..text.len()).any(|at| spelling::begins(&text[at..], &secret).secret.is_some());
+            assert!(secret.len() < CODED_BYTES_MIN || !has_spelled(&out), "{round}: {shown}");
             for form in forms.iter().filter(|form| form.iter().all(u8::is_ascii_graphic)) {
                 assert!(!out.windows(form.len()).any(|part| part == form), "{round}: {shown}");
             }

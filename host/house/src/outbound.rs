@@ -6,7 +6,7 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use certosa_egress::{Client, ClientSettings, Policy};
+use certosa_egress::{Client, ClientSettings, Lookups, Policy};
 use certosa_manifest::{BundlePlan, Manifest, Path, Plan, Problem};
 use certosa_model::{BundleName, Patterns};
 use certosa_syscall::{Egress, Granted, Grants};
@@ -51,6 +51,7 @@ impl Outbound {
                 reach: egress.reach.clone(),
                 addresses: egress.addresses.clone(),
                 limits: egress.limits,
+                lookups: Lookups::default(),
             }),
             exchanges: Arc::new(Semaphore::new(egress.exchanges_max as usize)),
             runtime: Handle::current(),
@@ -113,7 +114,8 @@ pub(crate) fn notes(manifest: &Manifest, plan: &Plan, vault: &Vault) -> Vec<Prob
         match listed.get(name) {
             Some(known) if !known.has_value() => {
                 notes.push(
-                    note(format!("the credential {name} was revoked")).expected(format!("certosa vault set {name}")),
+                    note(format!("the credential {name} was revoked or has retired"))
+                        .expected(format!("certosa vault set {name}")),
                 );
             }
             Some(known) if known.rule != credential.rule => {

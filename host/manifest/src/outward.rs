@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use capnp::{text, text_list};
 use certosa_model::{
     AddressRange, CredentialName, CredentialRule, EgressLimits, HostPattern, Injection, Method, PathPattern, Purpose,
-    Reach, Scheme,
+    Reach, Scheme, is_hosts,
 };
 use certosa_schema::{credential, egress, reach, send};
 
 use crate::plan::{BundlePlan, Check, CredentialPlan, EgressPlan, quote};
 use crate::span::Path;
 
-const CREDENTIALS_MAX: u32 = 1_000;
+const CREDENTIALS_MAX: u32 = 10_000;
 const ROOTS_MAX: u32 = 16;
 const CONTEXT_BYTES_MAX: usize = 255;
 const NAME_BYTES_MAX: usize = 255;
@@ -117,7 +117,8 @@ impl Check<'_> {
             }
             send::Header(header) => {
                 let (path, header) = (path.field("header"), header?);
-                let expected = "the name of a header in lower case, such as \"x-api-key\"";
+                let expected =
+                    "the name of a header in lower case that the host does not set by itself, such as \"x-api-key\"";
                 let name = self.word(&path.field("name"), header.get_name()?, expected, is_header_name);
                 let is_plain = |text: &str| text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
                 let prefix = match header.get_prefix()? {
@@ -229,7 +230,7 @@ impl Check<'_> {
 /// RFC 9110, section 5.6.2, in lower case, and none that the host sets by itself.
 fn is_header_name(name: &str) -> bool {
     let is_token = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&b);
-    name.bytes().all(is_token) && !matches!(name, "host" | "content-length" | "transfer-encoding" | "connection")
+    name.bytes().all(is_token) && !is_hosts(name) && name != "accept-encoding"
 }
 
 fn is_text(name: &str) -> bool {

@@ -22,7 +22,7 @@ pub struct CredentialRule {
     /// The callers on whose behalf; `None`: whoever may call the bundle.
     pub allowed_callers: Option<Patterns>,
     pub purpose: Purpose,
-    /// Uses in a minute; `None`: not limited.
+    /// Uses in any minute; `None`: not limited.
     pub per_minute_max: Option<u32>,
 }
 

@@ -231,8 +231,14 @@ pub fn is_path(path: &str) -> bool {
         .all(|(index, segment)| (!segment.is_empty() || index == last) && is_segment(segment))
 }
 
-/// RFC 3986, section 3.3, with one spelling of each character.
+/// RFC 3986, section 3.3, with one spelling of each character. Some servers decode twice, and some leave out what stands
+/// behind a `;`: what would be another path to them is none, either.
 fn is_segment(segment: &str) -> bool {
+    let before_parameters = segment.split(';').next().and_then(|name| name.split("%3B").next()).unwrap_or_default();
+    let is_hidden = before_parameters.is_empty() && !segment.is_empty();
+    if is_hidden || matches!(before_parameters, "." | "..") || is_coded_twice(segment) {
+        return false;
+    }
     let mut bytes = segment.bytes();
     while let Some(byte) = bytes.next() {
         let is_plain = byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte);
@@ -249,7 +255,15 @@ fn is_segment(segment: &str) -> bool {
             return false;
         }
     }
-    !matches!(segment, "." | "..")
+    true
+}
+
+/// Whether a second decoding would make of it what has a meaning in a path.
+fn is_coded_twice(segment: &str) -> bool {
+    segment.split("%25").skip(1).any(|rest| {
+        let value = rest.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        value.is_some_and(|value| b"./\\%;\0".contains(&value))
+    })
 }
 
 shown_as_text!(Host, HostPattern, PathPattern, Method);
@@ -325,6 +339,7 @@ mod tests {
         assert!(fits("/", "/"));
         assert!(fits("/repos/*/*/issues", "/repos/a/b/issues"));
         assert!(fits("/v1/**", "/v1/") && fits("/v1/**", "/v1/a/b/") && fits("/**", "/") && fits("/**", "/a%20b"));
+        assert!(fits("/v1/*", "/v1/a;b=c") && fits("/v1/*", "/v1/100%25") && fits("/v1/*", "/v1/100%25ab"));
         for (pattern, path) in [
             ("/v1/**", "/v1"),
             ("/v1/**", "/v1/../admin"),
@@ -344,6 +359,15 @@ mod tests {
             ("/**", "/%41"),
             ("/**", "/%0"),
             ("/**", "/%c3%bc"),
+            // Another path to servers that decode twice, or that leave parameters out.
+            ("/v1/**", "/v1/%252E%252E/admin"),
+            ("/v1/**", "/v1/%252e%252e/admin"),
+            ("/v1/**", "/v1/a%252Fb"),
+            ("/v1/**", "/v1/%25252E"),
+            ("/v1/**", "/v1/..;/admin"),
+            ("/v1/**", "/v1/..;a=b/admin"),
+            ("/v1/**", "/v1/.%3B/admin"),
+            ("/v1/**", "/v1/;/admin"),
         ] {
             assert!(!fits(pattern, path), "{pattern} {path}");
         }

@@ -135,12 +135,16 @@ impl Errand {
     pub(crate) async fn available(&self) -> Vec<String> {
         let mut names = Vec::new();
         for granted in self.granted() {
-            let may = self.with_vault(&granted.name, |vault, by| vault.may_use(&granted.name, by)).await;
-            if may.is_ok_and(|may| may) {
+            if self.check_value(granted).await.is_ok() {
                 names.push(granted.name.to_string());
             }
         }
         names
+    }
+
+    /// Whether there is a value that this call may use.
+    pub(crate) async fn check_value(&self, granted: &Granted) -> Result<(), Refused> {
+        self.with_vault(granted, |vault, by| vault.may_use(&granted.name, by)).await
     }
 
     /// Does something with a credential, if it was not used too often.
@@ -152,7 +156,7 @@ impl Errand {
         if granted.uses.take(Instant::now()).is_none() {
             return Err(Refused::TooOften(granted.name.clone(), granted.rule.per_minute_max.unwrap_or_default()));
         }
-        let made = self.with_vault(&granted.name, with).await?;
+        let made = self.with_vault(granted, with).await?;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if !seen.credentials.contains(&granted.name) {
             seen.credentials.push(granted.name.clone());
@@ -163,11 +167,12 @@ impl Errand {
     /// Asks the vault, which is read again first if it was changed.
     async fn with_vault<T>(
         &self,
-        name: &CredentialName,
+        granted: &Granted,
         with: impl Fn(&Vault, User<'_>) -> Result<T, UseError>,
     ) -> Result<T, Refused> {
+        let Granted { name, rule, .. } = granted;
         let vault = self.grants.vault.as_ref().ok_or_else(|| Refused::NotGranted(name.to_string()))?;
-        let by = User { bundle: &self.item, caller: &self.caller };
+        let by = User { bundle: &self.item, caller: &self.caller, per_minute_max: rule.per_minute_max };
         loop {
             match with(vault, by) {
                 Ok(made) => return Ok(made),
@@ -245,7 +250,13 @@ impl Errand {
         let revoked = async move {
             let (Some(vault), Some(ticket)) = (vault, ticket) else { return std::future::pending().await };
             let mut generations = vault.generations();
-            while generations.changed().await.is_ok() && vault.is_usable(&ticket) {}
+            // It may have changed since it was opened, and a version that retires does so without a change.
+            while let Some(usable) = vault.usable_for(&ticket) {
+                let changed = tokio::time::timeout(usable, generations.changed()).await;
+                if matches!(changed, Ok(Err(_closed))) {
+                    break;
+                }
+            }
         };
         async move {
             tokio::select! {

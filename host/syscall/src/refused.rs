@@ -98,7 +98,7 @@ impl fmt::Display for Refused {
             }
             Self::NotGranted(name) => write!(f, "no credential `{name}` is granted to this call"),
             Self::Elsewhere(name, field) => write!(f, "`{field}` of the credential {name} does not allow this request"),
-            Self::TooOften(name, most) => write!(f, "the credential {name} was used {most} times in this minute"),
+            Self::TooOften(name, most) => write!(f, "the credential {name} was used {most} times in the last minute"),
             Self::Vault(name, why) => write!(f, "the credential {name} cannot be used: {why}"),
             Self::Sealed(why) => write!(f, "the vault cannot be read: {why}"),
         }

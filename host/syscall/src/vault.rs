@@ -1,6 +1,6 @@
 //! `wit/vault.wit`: using credentials that the guest cannot read.
 
-use certosa_model::Purpose;
+use certosa_model::{CredentialName, Purpose};
 
 use crate::bindings::certosa::tools::vault;
 use crate::caller::Cell;
@@ -16,13 +16,9 @@ impl vault::Host for Cell {
     }
 
     async fn use_(&mut self, name: String) -> Result<(), ()> {
-        let door = &mut self.outside().0.door;
-        let errand = door.errand.as_deref().ok_or(())?;
-        let found = errand.find(&name).and_then(|granted| match granted.rule.purpose {
-            Purpose::Send { .. } => Ok(granted.name.clone()),
-            Purpose::Sign { .. } | Purpose::Mac { .. } => Err(Refused::NotGranted(name)),
-        });
-        door.chosen = Some(found.map_err(|why| errand.refused(&why))?);
+        let errand = self.outside().0.door.errand.clone().ok_or(())?;
+        let chosen = errand.choose(&name).await.map_err(|why| errand.refused(&why))?;
+        self.outside().0.door.chosen = Some(chosen);
         Ok(())
     }
 
@@ -40,6 +36,16 @@ impl vault::Host for Cell {
 }
 
 impl Errand {
+    /// What has no value now is refused like what is not granted.
+    async fn choose(&self, name: &str) -> Result<CredentialName, Refused> {
+        let granted = self.find(name)?;
+        let Purpose::Send { .. } = &granted.rule.purpose else {
+            return Err(Refused::NotGranted(granted.name.to_string()));
+        };
+        self.check_value(granted).await?;
+        Ok(granted.name.clone())
+    }
+
     async fn sign(&self, name: &str, message: &[u8]) -> Result<[u8; 64], Refused> {
         let granted = self.find(name)?;
         let Purpose::Sign { context } = &granted.rule.purpose else {

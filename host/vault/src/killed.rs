@@ -3,14 +3,14 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use certosa_model::{CredentialName, CredentialRule, Destination, Host, Scheme, Subject};
 use certosa_store::{State, StateFolder, fault};
 
 use crate::usage::User;
-use crate::{Kek, SealedVault, Secret, Vault, VaultError};
+use crate::{Kek, KekSource, Made, Outside, SealedVault, Secret, Vault, VaultError};
 
 const OLD: &[u8] = b"the old value";
 const NEW: &[u8] = b"the new value";
@@ -41,7 +41,7 @@ async fn open(folder: &Path, kek: Kek) -> Result<Vault, VaultError> {
 fn value(vault: &Vault, of: &str) -> Vec<u8> {
     let (bundle, host) = (Subject::new("bundle/hello/greet").unwrap(), Host::new("api.example.com").unwrap());
     let to = Destination { scheme: Scheme::Https, host: &host, port: 443, method: "GET", path: "/v1/a" };
-    let by = User { bundle: &bundle, caller: &Subject::anonymous_loopback() };
+    let by = User { bundle: &bundle, caller: &Subject::anonymous_loopback(), per_minute_max: None };
     vault.open_credential(&name(of), by, &to).unwrap().expose().to_vec()
 }
 
@@ -57,6 +57,11 @@ async fn child() {
         Vault::create(&state, kek(1)).await.unwrap();
         return;
     }
+    if change == "kek" {
+        fault::begin();
+        source(folder.as_ref()).load_new(&mut Nobody).await.unwrap();
+        return;
+    }
     let vault = open(folder.as_ref(), kek(1)).await.unwrap();
     fault::begin();
     match change.as_str() {
@@ -66,6 +71,16 @@ async fn child() {
         "rotate-kek" => vault.rotate_kek(kek(2)).await.unwrap(),
         other => panic!("{other}"),
     }
+}
+
+fn killed_at(step: u32, folder: &Path, change: &str) -> Output {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "killed::child", "--ignored"])
+        .env("CERTOSA_FAULT", step.to_string())
+        .env("CERTOSA_FAULT_FOLDER", folder)
+        .env("CERTOSA_FAULT_CHANGE", change)
+        .output()
+        .unwrap()
 }
 
 /// Kills the child at one step after another. `look` sees what each leaves; true: the change is there.
@@ -82,13 +97,7 @@ async fn at_every_step(change: &str, look: impl AsyncFn(&Path) -> bool) {
             }
             state.close().await;
         }
-        let ended = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "killed::child", "--ignored"])
-            .env("CERTOSA_FAULT", step.to_string())
-            .env("CERTOSA_FAULT_FOLDER", &path)
-            .env("CERTOSA_FAULT_CHANGE", change)
-            .output()
-            .unwrap();
+        let ended = killed_at(step, &path, change);
         let is_done = look(&path).await;
         assert!(is_done || after == 0, "{change}: done when killed at a step, and not at step {step} after it");
         if ended.status.success() {
@@ -199,4 +208,45 @@ async fn a_house_that_runs_sees_what_a_killed_process_committed() {
         }
     }
     panic!("no end");
+}
+
+/// It is never asked.
+struct Nobody;
+
+impl Outside for Nobody {
+    fn passphrase(&mut self, _is_new: bool) -> std::io::Result<Secret> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
+    async fn fetch(&mut self, _url: &str) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+        Err("nobody answers".into())
+    }
+}
+
+fn source(folder: &Path) -> KekSource {
+    format!("file://{}/kek", folder.display()).parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_new_kek_is_there_or_is_not() {
+    for step in 1..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let ended = killed_at(step, folder.path(), "kek");
+        let source = source(folder.path());
+        let found = folder.path().join("kek").exists();
+        let kek = match source.load_new(&mut Nobody).await.unwrap() {
+            (kek, Made::Nothing) => kek,
+            (kek, Made::File(_)) => {
+                assert!(!found, "step {step}");
+                kek
+            }
+        };
+        assert_eq!(source.load(None, &mut Nobody).await.unwrap().id(), kek.id());
+        if ended.status.success() {
+            assert!(found && step > 4, "{step}");
+            return;
+        }
+        assert_eq!(ended.status.signal(), Some(9), "{}", String::from_utf8_lossy(&ended.stdout));
+    }
+    panic!("it has no end");
 }

@@ -147,11 +147,7 @@ impl Version {
     }
 
     pub(crate) fn is_usable(&self, now: u64) -> bool {
-        match self.state {
-            VersionState::Active => true,
-            VersionState::Retiring { until } => now < until,
-            VersionState::Revoked => false,
-        }
+        self.state.is_usable(now)
     }
 
     /// From now on it is nothing but a number: without its wrapped key nobody can open it again.

@@ -65,7 +65,8 @@ async fn a_large_vault_opens_quickly() {
 async fn a_credential_opens_in_microseconds() {
     let (_folder, _state, vault) = vault().await;
     let (bundle, caller) = (Subject::new("bundle/hello/greet").unwrap(), Subject::anonymous_loopback());
-    let (by, host) = (User { bundle: &bundle, caller: &caller }, Host::new("api.example.com").unwrap());
+    let (by, host) =
+        (User { bundle: &bundle, caller: &caller, per_minute_max: None }, Host::new("api.example.com").unwrap());
     let to = Destination { scheme: Scheme::Https, host: &host, port: 443, method: "GET", path: "/v1/a" };
     let github = name("github");
     let mut best = Duration::MAX;

@@ -12,7 +12,7 @@ use crate::envelope::FORMAT;
 use crate::generation::Mark;
 use crate::kek::hmac;
 use crate::record::{Credential, Keys, Odd, part};
-use crate::vault::VaultError;
+use crate::vault::{VaultError, now};
 
 pub(crate) struct Snapshot {
     pub keys: Arc<Keys>,
@@ -112,9 +112,10 @@ impl Snapshot {
 }
 
 impl Listed {
-    /// Whether there is a value that was not revoked.
+    /// Whether there is a value that was not revoked and has not retired.
     pub fn has_value(&self) -> bool {
-        self.versions.iter().any(|version| version.state != VersionState::Revoked)
+        let now = now();
+        self.versions.iter().any(|version| version.state.is_usable(now))
     }
 }
 
@@ -124,6 +125,14 @@ impl VersionState {
             Self::Active => "active",
             Self::Retiring { .. } => "retiring",
             Self::Revoked => "revoked",
+        }
+    }
+
+    pub(crate) fn is_usable(self, now: u64) -> bool {
+        match self {
+            Self::Active => true,
+            Self::Retiring { until } => now < until,
+            Self::Revoked => false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use certosa_model::{CredentialName, CredentialRule, Destination, Injection, Purpose, Subject};
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -20,6 +21,8 @@ use crate::vault::{Vault, VaultError, now};
 pub struct User<'a> {
     pub bundle: &'a Subject,
     pub caller: &'a Subject,
+    /// How many uses in a minute it is held to; `None`: none.
+    pub per_minute_max: Option<u32>,
 }
 
 /// A value for one request. Dropping it is the end of the plaintext.
@@ -110,20 +113,24 @@ impl Vault {
         Ok(signing_key(&seed, credential, version)?.verifying_key().to_bytes())
     }
 
-    /// Whether what was opened may still be in use. Not after it was revoked, or its credential was sealed under
-    /// another rule; also not while the vault has to be read again.
-    pub fn is_usable(&self, ticket: &Ticket) -> bool {
-        let Ok(snapshot) = self.fresh() else { return false };
-        let Some(credential) = snapshot.credentials.get(&ticket.credential.name) else { return false };
+    /// For how long what was opened may still be in use, as far as is known now. Not at all after it was revoked, or its
+    /// credential was sealed under another rule; also not while the vault has to be read again.
+    pub fn usable_for(&self, ticket: &Ticket) -> Option<Duration> {
+        let snapshot = self.fresh().ok()?;
+        let credential = snapshot.credentials.get(&ticket.credential.name)?;
+        let is_it = |it: &&Version| (it.number, it.created) == (ticket.version, ticket.created);
+        let version = credential.versions.iter().find(is_it)?;
         let now = now();
-        let is_it = |it: &Version| (it.number, it.created) == (ticket.version, ticket.created) && it.is_usable(now);
-        credential.rule_bytes == ticket.credential.rule_bytes && credential.versions.iter().any(is_it)
+        if credential.rule_bytes != ticket.credential.rule_bytes || !version.is_usable(now) {
+            return None;
+        }
+        Some(version.state.until().map_or(Duration::MAX, |until| Duration::from_millis(until - now)))
     }
 
-    /// Whether this bundle may use the credential for this caller at all, and there is a value.
-    pub fn may_use(&self, name: &CredentialName, by: User<'_>) -> Result<bool> {
+    /// Why this bundle may not use the credential for this caller at all, or that there is no value.
+    pub fn may_use(&self, name: &CredentialName, by: User<'_>) -> Result<()> {
         let snapshot = self.fresh()?;
-        Ok(find(&snapshot, name, by).is_ok_and(|credential| credential.usable(now()).is_some()))
+        find(&snapshot, name, by)?.usable(now()).map(drop).ok_or(UseError::Revoked)
     }
 
     /// Writes down when credentials were last used. For the house to call now and then, and at its end.
@@ -193,6 +200,10 @@ fn find<'a>(snapshot: &'a Snapshot, name: &CredentialName, by: User<'_>) -> Resu
     let credential = snapshot.credentials.get(name).ok_or(UseError::Absent)?;
     if !credential.rule.allowed_subs.matches(by.bundle) {
         return Err(UseError::NotAllowed("allowedSubs"));
+    }
+    // Whoever counts the uses may not allow more of them than the sealed rule.
+    if credential.rule.per_minute_max.is_some_and(|most| by.per_minute_max.is_none_or(|counted| counted > most)) {
+        return Err(UseError::NotAllowed("perMinuteMax"));
     }
     match &credential.rule.allowed_callers {
         Some(callers) if !callers.matches(by.caller) => Err(UseError::NotAllowed("allowedCallers")),

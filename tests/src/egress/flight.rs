@@ -40,6 +40,21 @@ fn the_version_before_goes_on_for_as_long_as_the_operator_said() {
 }
 
 #[test]
+fn the_version_before_ends_when_it_retires() {
+    let (server, house) = open();
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| errand(&house, &server, "download", "/endless", json!({"pause_ms": 5})));
+        until("it is on its way", || server.open() == 1);
+        assert_eq!(vault(&house.folder, &["rotate", "github", "--overlap", "2"], "the new one").code, 0);
+        let reading = reading.join().unwrap();
+        assert!(reading["error"].as_str().unwrap().contains("denied"), "{reading}");
+    });
+    assert!((2..20).contains(&started.elapsed().as_secs()), "it would have gone on for 30 s");
+    assert!(house.log().contains("rule=\"revoked\""), "{}", house.log());
+}
+
+#[test]
 fn what_a_call_began_ends_with_it() {
     let server = FakeGitHub::start(TOKEN);
     let mut said = Said::new(&server);

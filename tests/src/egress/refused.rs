@@ -30,7 +30,6 @@ fn a_bundle_reaches_what_the_manifest_says_and_nothing_else() {
         ("methods", "methods = [\"POST\"]", json!({"method": "POST"})),
         ("paths", "paths = [\"/echo\"]", json!({"path": "/echo"})),
         ("paths", "paths = [\"/status/200/more\"]", json!({"path": "/status/200/more"})),
-        ("paths", "paths = [\"/status/..%2fecho\"]", json!({"path": "/status/..%2fecho"})),
     ] {
         let before = house.log().len();
         let answer = fetch(&house, &server, "/status/200", more.clone());
@@ -40,8 +39,27 @@ fn a_bundle_reaches_what_the_manifest_says_and_nothing_else() {
         assert!(told.contains("subject=bundle/errand/fetch"), "{told}");
     }
     assert_eq!(server.requests().len(), tried, "nothing arrived");
-    let refused: u64 = house.records(9).iter().filter_map(|record| record["refused"].as_u64()).sum();
-    assert_eq!(refused, 8);
+    let refused: u64 = house.records(8).iter().filter_map(|record| record["refused"].as_u64()).sum();
+    assert_eq!(refused, 7);
+}
+
+/// The line that an operator is told has nothing in it that the guest wrote and that means more than it looks like.
+#[test]
+fn a_guest_does_not_write_what_would_allow_it() {
+    let server = FakeGitHub::start(TOKEN);
+    let mut said = Said::new(&server);
+    said.to = to(&server, "paths = [\"/status/*\"]");
+    said.credentials = credential("github", "bundle/errand/**", &said.to, "bearer = void", "");
+    let house = said.house(&server, &["github"]);
+    let hostile =
+        ["/status/..%2fecho", "/status/..;/echo", "/status/%252e%252e/echo", "/**", "/a\"],hosts=[\"evil.example"];
+    for path in hostile {
+        let before = house.log().len();
+        assert_eq!(fetch(&house, &server, "/status/200", json!({"path": path}))["error"], DENIED);
+        let told = house.log()[before..].to_owned();
+        assert!(told.contains("rule=\"paths\"") && !told.contains("to allow it"), "{path}: {told}");
+    }
+    assert_eq!(server.requests().len(), 0, "nothing arrived");
 }
 
 #[test]
@@ -139,6 +157,7 @@ fn a_credential_is_for_those_that_it_names() {
         credential("tool", "bundle/errand/download", &all, "bearer = void", ""),
         credential("anas", "bundle/errand/fetch", &all, "bearer = void", "allowedCallers = [\"user/ana\"]"),
         credential("nobodys", "bundle/errand/**", &all, "bearer = void", "allowedCallers = []"),
+        credential("unset", "bundle/errand/**", &to(&server, "paths = [\"/elsewhere\"]"), "bearer = void", ""),
     ]
     .concat();
     let house = said.house(&server, &["github", "tool", "anas", "nobodys"]);
@@ -147,7 +166,7 @@ fn a_credential_is_for_those_that_it_names() {
     assert_eq!(fetch(&house, &server, "/status/200", json!({}))["status"], 200);
     assert_eq!(authorization(), None);
     let mut refusals = Vec::new();
-    for name in ["github", "tool", "anas", "nobodys", "absent", "../github", "GITHUB", ""] {
+    for name in ["github", "tool", "anas", "nobodys", "unset", "absent", "../github", "GITHUB", ""] {
         let answer = fetch(&house, &server, "/status/200", json!({"use": name}));
         assert_eq!(answer["error"], "use: refused", "{name}: {answer}");
         refusals.push(answer.to_string());
@@ -191,6 +210,15 @@ fn a_credential_goes_where_both_rules_let_it_go() {
     let allowed = super::vault(&house.folder, &["allow", "github"], "");
     assert_eq!(allowed.code, 0, "{allowed:?}");
     assert_eq!(fetch(&house, &server, "/echo", json!({}))["status"], 200);
+
+    // So was how often.
+    said.credentials =
+        credential("github", "bundle/errand/**", &to(&server, ""), "bearer = void", "perMinuteMax = 700");
+    said.rewrite(&house.folder);
+    let faster = House::in_folder(Folder { dir: clone(&house.folder) });
+    assert_eq!(fetch(&faster, &server, "/echo", json!({}))["error"], DENIED);
+    assert!(faster.log().contains("perMinuteMax"), "{}", faster.log());
+    drop(faster);
 
     // How it is sent was sealed, too: the manifest alone does not move it to where an echo would show it.
     said.credentials = credential("github", "bundle/errand/**", &to(&server, ""), "query = \"q\"", "");

@@ -48,7 +48,9 @@ fn look<'a>(plan: &'a CredentialPlan, bundle: &BundlePlan, listed: &[Listed]) ->
     let known = listed.iter().find(|listed| listed.name == *name);
     let missing = match (known, &plan.rule.purpose) {
         (None, _) => Some(format!("it has no value: certosa vault set {name}")),
-        (Some(known), _) if !known.has_value() => Some(format!("it was revoked: certosa vault set {name}")),
+        (Some(known), _) if !known.has_value() => {
+            Some(format!("it was revoked or has retired: certosa vault set {name}"))
+        }
         (Some(known), _) if known.rule != plan.rule => {
             Some(format!("it was sealed as: {}: certosa vault allow {name}", words::rule(&known.rule)))
         }
@@ -66,8 +68,27 @@ fn unreachable(reach: &Reach, bundle: &BundlePlan) -> Option<String> {
         own.clone().any(|own| own == wanted || fits(own, wanted) || fits(wanted, own))
     });
     let hosts: Vec<_> = reach.hosts.iter().map(|host| host.as_str()).collect();
-    (!overlap)
-        .then(|| format!("the bundle may reach none of its hosts: egress.to.hosts = [\"{}\"]", hosts.join("\", \"")))
+    if !overlap {
+        return Some(format!(
+            "the bundle may reach none of its hosts: egress.to.hosts = [\"{}\"]",
+            hosts.join("\", \"")
+        ));
+    }
+    let (field, wanted) = apart(reach, &egress.reach)?;
+    Some(format!("the bundle may reach none of its {field}: egress.to.{field} = [{wanted}]"))
+}
+
+/// The field in which a credential and a bundle have nothing in common, and what the credential has there.
+fn apart(wanted: &Reach, own: &Reach) -> Option<(&'static str, String)> {
+    let words = |words: Vec<&str>| words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
+    if !wanted.schemes.iter().any(|scheme| own.schemes.contains(scheme)) {
+        return Some(("schemes", words(wanted.schemes.iter().map(|scheme| scheme.as_str()).collect())));
+    }
+    if !wanted.ports.iter().any(|port| own.ports.contains(port)) {
+        return Some(("ports", wanted.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")));
+    }
+    let is_common = wanted.methods.iter().any(|method| own.methods.contains(method));
+    (!is_common).then(|| ("methods", words(wanted.methods.iter().map(|method| method.as_str()).collect())))
 }
 
 fn fits(pattern: &certosa_model::HostPattern, host: &certosa_model::HostPattern) -> bool {

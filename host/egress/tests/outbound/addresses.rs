@@ -1,7 +1,7 @@
 //! Where names lead.
 
 use crate::world::*;
-use certosa_egress::{EgressError, GuestError};
+use certosa_egress::{EgressError, GuestError, Policy};
 use certosa_model::{AddressRange, HostPattern};
 use std::sync::atomic::Ordering;
 
@@ -124,4 +124,23 @@ async fn the_certificate_has_to_be_of_the_name() {
     let error = world.send(get(&server)).await.unwrap_err();
     assert_eq!((error.code(), error.guest()), ("tls", GuestError::TlsProtocolError));
     assert_eq!(server.count(), 0);
+}
+
+#[tokio::test]
+async fn lookups_that_nobody_waits_for_are_bounded_and_in_the_way_of_nobody_else() {
+    let world = World::new();
+    let server = world.serve(async |_| reply("in")).await;
+    let policy = policy(server.port());
+    let ask = |host: &str, policy: &Policy| {
+        let mut ask = get(&server).at(&format!("{host}:{}", server.port()));
+        ask.policy = Policy { reach: ask.policy.reach, ..policy.clone() };
+        ask.policy.reach.hosts = vec![HostPattern::new(host).unwrap()];
+        ask.limits(|limits| limits.connect_ms_max = 20)
+    };
+    for _ in 0..40 {
+        assert_eq!(world.send(ask("hangs.test", &policy)).await.unwrap_err().code(), "connectMsMax");
+    }
+    assert_eq!(world.names.hanging.load(Ordering::SeqCst), 16);
+    assert_eq!(world.send(ask("api.test", &policy)).await.unwrap_err().guest(), GuestError::DnsTimeout);
+    assert_eq!(world.send(get(&server)).await.unwrap().status, 200, "another bundle has its own");
 }

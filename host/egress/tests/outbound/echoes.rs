@@ -56,6 +56,29 @@ async fn a_body_that_echoes_the_credential_is_scrubbed() {
 }
 
 #[tokio::test]
+async fn an_echo_in_the_spelling_of_any_library_is_scrubbed() {
+    const KEY: &str = "-----BEGIN KEY-----\nAb/c+d&e=\n-----END KEY-----\n";
+    let world = World::new();
+    let server = world
+        .serve(async |seen: Seen| {
+            let sent: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();
+            let echo = sent["key"].as_str().unwrap();
+            let go = serde_json::to_string(echo).unwrap().replace('&', "\\u0026");
+            let net = serde_json::to_string(echo).unwrap().replace('+', "\\u002B");
+            let quote = echo.replace('\n', "%0A").replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
+            let html = echo.replace('&', "&amp;").replace('+', "&#43;");
+            reply(format!("a {echo} b {} c {go} d {net} e {quote} f {html} g", String::from_utf8_lossy(&seen.body)))
+        })
+        .await;
+    let with = credential(&server, Injection::JsonField { name: "key".to_owned() }, KEY);
+    let got = world.send(get(&server).post("application/json", "{}").with(with)).await.unwrap();
+    assert_eq!(
+        got.text(),
+        "a [redacted] b {\"key\":\"[redacted]\"} c \"[redacted]\" d \"[redacted]\" e [redacted] f [redacted] g"
+    );
+}
+
+#[tokio::test]
 async fn without_a_credential_nothing_is_touched() {
     let world = World::new();
     let server = world.serve(async |_| coded("gzip", gzip(PLAIN))).await;

@@ -95,3 +95,18 @@ fn proxies_of_the_environment_are_not_asked() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
     assert!(proxy.accept().is_err(), "nobody came");
 }
+
+#[tokio::test]
+async fn what_an_upstream_says_when_it_goes_away_is_not_repeated() {
+    let world = World::new();
+    let server = world.goes_away(PLAIN.as_bytes()).await;
+    let error = world.send(get(&server).with(bearer(&server))).await.unwrap_err();
+    assert_eq!(error.code(), "protocol", "{error}");
+    let mut told = format!("{error} {error:?} {:?}", error.remedy());
+    let mut cause = std::error::Error::source(&error);
+    while let Some(source) = cause {
+        told.push_str(&format!("{source} {source:?}"));
+        cause = source.source();
+    }
+    assert!(told.contains("broke off") && !told.contains(PLAIN), "{told}");
+}

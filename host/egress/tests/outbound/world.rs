@@ -59,6 +59,8 @@ pub struct World {
 pub struct Names {
     answers: Mutex<HashMap<String, Vec<Vec<IpAddr>>>>,
     pub asked: AtomicUsize,
+    /// Names that are never answered, and how many are being looked up.
+    pub hanging: AtomicUsize,
 }
 
 impl Names {
@@ -71,6 +73,10 @@ impl Names {
 impl Resolver for Names {
     fn lookup<'a>(&'a self, host: &'a str) -> Lookup<'a> {
         self.asked.fetch_add(1, Ordering::SeqCst);
+        if host == "hangs.test" {
+            self.hanging.fetch_add(1, Ordering::SeqCst);
+            return Box::pin(std::future::pending());
+        }
         let mut answers = self.answers.lock().unwrap();
         let answer = match answers.get_mut(host) {
             Some(answers) if answers.len() > 1 => Ok(answers.remove(0)),
@@ -175,6 +181,31 @@ impl World {
                 let _ = stream.shutdown().await;
                 // Until the other side is through: a reset would overtake what was written.
                 let _ = tokio::time::timeout(Duration::from_secs(1), stream.read(&mut buffer)).await;
+            }
+        });
+        server
+    }
+
+    /// A server behind TLS that speaks HTTP/2 and goes away with these words (RFC 9113, section 6.8).
+    pub async fn goes_away(&self, words: &[u8]) -> Server {
+        let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+        let server = Server::at(listener.local_addr().unwrap());
+        let (acceptor, enhance_your_calm) = (self.acceptor[0].clone(), 11);
+        let length = u32::try_from(8 + words.len()).unwrap().to_be_bytes();
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        let away = [&length[1..], &[7, 0, 0, 0, 0, 0], &[0; 4], &[0, 0, 0, enhance_your_calm], words].concat();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut buffer = vec![0; 65536];
+                let _ = stream.write_all(&settings).await;
+                let mut read = 0;
+                // The preface, and then a request.
+                while read < 100 {
+                    read += stream.read(&mut buffer).await.unwrap_or(100);
+                }
+                let _ = stream.write_all(&away).await;
+                let _ = stream.shutdown().await;
             }
         });
         server
@@ -364,6 +395,7 @@ pub fn policy(port: u16) -> Policy {
             between_bytes_ms_max: 5_000,
             ..EgressLimits::default()
         },
+        lookups: Lookups::default(),
     }
 }
 

@@ -1,10 +1,11 @@
 //! A KEK in a file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use certosa_store::fault;
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use zeroize::Zeroizing;
@@ -44,14 +45,30 @@ pub(super) fn read(path: &Path) -> Result<Kek, KekError> {
     Kek::parse(&bytes).map_err(|source| KekError::Shape { from: format!("the file {}", path.display()), source })
 }
 
-/// Makes a file with a new KEK of 32 raw bytes. It is on the disk when this returns, and no file was overwritten.
+/// Makes a file with a new KEK of 32 raw bytes. It is on the disk when this returns, and no file was overwritten. It has
+/// its name only when all of it is there.
 pub(super) fn make(path: &Path) -> Result<Kek, KekError> {
     let failed = |source| KekError::File { path: path.to_owned(), source };
     let mut key = Key::zero();
     getrandom::fill(key.fill()).map_err(|_| KekError::Random)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    file.write_all(key.expose()).and_then(|()| file.sync_all()).map_err(failed)?;
     let folder = path.parent().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    let draft = path.with_extension("draft");
+    let write = || {
+        // One that is there is of a process that ended too early, and has not sealed anything.
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => fault::point(),
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        fault::point();
+        file.write_all(key.expose()).and_then(|()| file.sync_all())?;
+        fault::point();
+        // Unlike a rename it does not replace anything.
+        fs::hard_link(&draft, path)?;
+        fault::point();
+        fs::remove_file(&draft)?;
+        File::open(folder).and_then(|folder| folder.sync_all())
+    };
+    write().map_err(failed)?;
     read(path)
 }

@@ -101,7 +101,7 @@ pub fn rule_for(purpose: Purpose) -> CredentialRule {
 pub fn open_for(vault: &Vault, credential: &str, host: &str) -> Result<Opened, UseError> {
     let (bundle, host) = (Subject::new("bundle/hello/greet").unwrap(), Host::new(host).unwrap());
     let to = Destination { scheme: Scheme::Https, host: &host, port: 443, method: "GET", path: "/v1/a" };
-    let by = User { bundle: &bundle, caller: &Subject::anonymous_loopback() };
+    let by = User { bundle: &bundle, caller: &Subject::anonymous_loopback(), per_minute_max: None };
     vault.open_credential(&name(credential), by, &to)
 }
 

@@ -9,7 +9,7 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use crate::support::*;
 
 fn user<'a>(bundle: &'a Subject, caller: &'a Subject) -> User<'a> {
-    User { bundle, caller }
+    User { bundle, caller, per_minute_max: None }
 }
 
 fn message_in(context: &str, message: &[u8]) -> Vec<u8> {
@@ -44,6 +44,39 @@ async fn the_sealed_rule_is_asked_before_anything_is_opened() {
     ] {
         assert_eq!(refused.unwrap_err(), why);
     }
+}
+
+#[tokio::test]
+async fn a_sealed_rate_is_not_widened() {
+    let (_home, vault) = Home::with_vault().await;
+    let mut slow = rule("api.example.com");
+    slow.per_minute_max = Some(2);
+    vault.set(name("slow"), slow, secret(PLANTED)).await.unwrap();
+    let (bundle, caller) = (Subject::new("bundle/hello/a").unwrap(), Subject::anonymous_loopback());
+    let host = Host::new("api.example.com").unwrap();
+    let to = Destination { scheme: Scheme::Https, host: &host, port: 443, method: "GET", path: "/v1/a" };
+    let held_to = |per_minute_max| {
+        let by = User { bundle: &bundle, caller: &caller, per_minute_max };
+        vault.open_credential(&name("slow"), by, &to).map(drop)
+    };
+    assert_eq!([held_to(Some(1)), held_to(Some(2))], [Ok(()), Ok(())]);
+    for wider in [Some(3), None] {
+        assert_eq!(held_to(wider), Err(UseError::NotAllowed("perMinuteMax")));
+    }
+}
+
+#[tokio::test]
+async fn what_retires_is_usable_until_then() {
+    let (_home, vault) = Home::with_vault().await;
+    let opened = open_for(&vault, "github", "api.example.com").unwrap();
+    assert_eq!(vault.usable_for(opened.ticket()), Some(Duration::MAX));
+    vault.rotate(name("github"), secret(b"two"), Duration::from_millis(1500)).await.unwrap();
+    assert!(vault.usable_for(opened.ticket()).unwrap() <= Duration::from_millis(1500));
+    vault.revoke(name("github"), Some(2)).await.unwrap();
+    assert!(vault.list()[0].has_value());
+    tokio::time::sleep(Duration::from_millis(1520)).await;
+    assert_eq!(vault.usable_for(opened.ticket()), None);
+    assert!(!vault.list()[0].has_value(), "what retired is no value");
 }
 
 #[tokio::test]
@@ -101,18 +134,18 @@ async fn a_revocation_by_another_process_holds_at_once() {
     let house = home.open(kek(1)).await.unwrap();
     let mut generations = house.generations();
     let opened = open_for(&house, "github", "api.example.com").unwrap();
-    assert!(house.is_usable(opened.ticket()));
+    assert!(house.usable_for(opened.ticket()).is_some());
     generations.mark_unchanged();
 
     cli.revoke(name("github"), None).await.unwrap();
     assert!(house.changed());
     assert_eq!(opens(&house, "github"), Err(UseError::Stale));
-    assert!(!house.is_usable(opened.ticket()), "nobody knows, so no");
+    assert!(house.usable_for(opened.ticket()).is_none(), "nobody knows, so no");
     assert!(!generations.has_changed().unwrap());
     house.refresh().await.unwrap();
     assert!(generations.has_changed().unwrap());
     assert_eq!(opens(&house, "github"), Err(UseError::Revoked));
-    assert!(!house.is_usable(opened.ticket()), "a call in flight is told");
+    assert!(house.usable_for(opened.ticket()).is_none(), "a call in flight is told");
 }
 
 #[tokio::test]
@@ -122,16 +155,16 @@ async fn a_call_in_flight_outlives_a_rotation_and_no_change_of_the_rule() {
     vault.rotate(name("github"), secret(b"two"), Duration::from_secs(600)).await.unwrap();
     vault.rotate_kek(kek(2)).await.unwrap();
     vault.rotate_data_key(name("github")).await.unwrap();
-    assert!(vault.is_usable(opened.ticket()));
+    assert!(vault.usable_for(opened.ticket()).is_some());
     vault.allow(name("github"), rule("*.example.com")).await.unwrap();
-    assert!(!vault.is_usable(opened.ticket()));
+    assert!(vault.usable_for(opened.ticket()).is_none());
     let opened = open_for(&vault, "github", "api.example.com").unwrap();
     vault.rm(name("github")).await.unwrap();
-    assert!(!vault.is_usable(opened.ticket()));
+    assert!(vault.usable_for(opened.ticket()).is_none());
     tokio::time::sleep(Duration::from_millis(2)).await;
     vault.set(name("github"), rule("*.example.com"), secret(b"new life")).await.unwrap();
     vault.rotate(name("github"), secret(b"new life"), Duration::ZERO).await.unwrap();
-    assert!(!vault.is_usable(opened.ticket()), "a version of the same number is another one");
+    assert!(vault.usable_for(opened.ticket()).is_none(), "a version of the same number is another one");
 }
 
 #[tokio::test]
