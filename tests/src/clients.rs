@@ -9,7 +9,7 @@ use crate::egress::github::FakeGitHub;
 use crate::egress::{Said, TOKEN};
 use crate::support::{Folder, House, Ran, component, target};
 
-fn clients() -> PathBuf {
+pub fn clients() -> PathBuf {
     let folder = target().join("clients");
     assert!(folder.join("node_modules").exists(), "the clients are not installed: run `cargo xtask test`");
     folder

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -373,4 +374,13 @@ fn rules_that_cannot_be_meant_are_refused_with_their_place() {
         crate::support::bundles(&["hello"], "").replace("limits = ()", "egress = (to = (hosts = [\"a.example\"]))");
     let ran = Folder::new(&format!("{body}, roots = [\"hello.wasm\"]")).run(&["check"]);
     assert!(ran.stderr.contains("a file of roots that cannot be used"), "{ran:?}");
+}
+
+/// The format of docs/vault.md, by a program of another language.
+#[test]
+fn a_page_of_python_opens_the_vectors() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/vault.py");
+    let ran = Command::new(crate::clients::clients().join("venv/bin/python")).arg(script).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("values opened, codes and passphrase are right"), "{ran:?}");
 }

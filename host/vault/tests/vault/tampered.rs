@@ -1,7 +1,7 @@
 //! What somebody who can write the database, and does not have the KEK, can do: nothing that goes unseen.
 
 use certosa_store::fault::tamper;
-use certosa_vault::{VaultError, VersionState};
+use certosa_vault::{Staleness, VaultError, VersionState};
 use std::time::Duration;
 
 use crate::support::*;
@@ -158,6 +158,24 @@ async fn a_record_of_yesterday_cannot_be_put_back() {
     let from = Some(after.head.generation);
     home.state.change_vault(&certosa_store::VaultChange { from, head: after.head, edits }).await.unwrap();
     assert!(matches!(home.open(kek(1)).await, Err(VaultError::Changed)));
+}
+
+#[tokio::test]
+async fn a_whole_vault_of_yesterday_is_not_taken_up_by_a_house_that_runs() {
+    let (home, vault) = Home::with_vault().await;
+    let file = home.file("vault.generation");
+    let (before, old) = (home.state.vault().await.unwrap().unwrap(), std::fs::read(&file).unwrap());
+    vault.revoke(name("github"), None).await.unwrap();
+    // All of it is as it was, in the database that the house has open, and the file beside it, too.
+    let rows = before.credentials.into_iter().map(certosa_store::VaultEdit::PutCredential);
+    let edits = rows.chain(before.versions.into_iter().map(certosa_store::VaultEdit::PutVersion)).collect();
+    let from = Some(home.state.vault().await.unwrap().unwrap().head.generation);
+    home.state.change_vault(&certosa_store::VaultChange { from, head: before.head, edits }).await.unwrap();
+    std::fs::write(&file, old).unwrap();
+    assert!(vault.changed());
+    let error = vault.refresh().await.unwrap_err();
+    assert!(matches!(error, VaultError::Stale(Staleness::Older { database: 1, file: 2 })), "{error}");
+    assert!(opens(&vault, "github").is_err());
 }
 
 #[tokio::test]
