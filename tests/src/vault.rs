@@ -376,6 +376,21 @@ fn rules_that_cannot_be_meant_are_refused_with_their_place() {
     assert!(ran.stderr.contains("a file of roots that cannot be used"), "{ran:?}");
 }
 
+#[test]
+fn a_start_names_a_few_of_many_that_are_missing() {
+    let server = FakeGitHub::start(TOKEN);
+    let mut said = Said::new(&server);
+    let rule =
+        |index| credential(&format!("k{index}"), "bundle/errand/**", "hosts = [\"localhost\"]", "bearer = void", "");
+    said.credentials = (0..25).map(rule).collect();
+    let folder = said.folder(&server);
+    set(&folder, "k0", TOKEN);
+    // Its input ends at once.
+    let ran = folder.run(&["stdio"]);
+    assert_eq!(ran.stderr.matches("has no value yet").count(), 20, "{ran:?}");
+    assert!(ran.stderr.contains("4 more credentials cannot be used as they are declared"), "{ran:?}");
+}
+
 /// The format of docs/vault.md, by a program of another language.
 #[test]
 fn a_page_of_python_opens_the_vectors() {

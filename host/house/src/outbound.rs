@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use certosa_egress::{Client, ClientSettings, Lookups, Policy};
-use certosa_manifest::{BundlePlan, Manifest, Path, Plan, Problem};
+use certosa_manifest::{BundlePlan, CredentialPlan, Manifest, Path, Plan, Problem};
 use certosa_model::{BundleName, Patterns};
 use certosa_syscall::{Egress, Granted, Grants};
-use certosa_vault::Vault;
+use certosa_vault::{Listed, Vault};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use tokio::runtime::Handle;
@@ -102,34 +102,44 @@ impl House {
     }
 }
 
+/// Operators read them at every start, and finding the place of each takes a while in a long manifest.
+const NOTES_MAX: usize = 20;
+
 /// What the vault has for the credentials of a plan, as far as that is not what the manifest says.
 pub(crate) fn notes(manifest: &Manifest, plan: &Plan, vault: &Vault) -> Vec<Problem> {
     let listed = vault.list();
     let listed: HashMap<_, _> = listed.iter().map(|listed| (&listed.name, listed)).collect();
-    let mut notes = Vec::new();
-    for (index, credential) in plan.credentials.iter().enumerate() {
-        let name = &credential.name;
-        let path = Path::default().field("credentials").index(index);
-        let note = |message: String| manifest.problem(&path, message);
-        match listed.get(name) {
-            Some(known) if !known.has_value() => {
-                notes.push(
-                    note(format!("the credential {name} was revoked or has retired"))
-                        .expected(format!("certosa vault set {name}")),
-                );
-            }
-            Some(known) if known.rule != credential.rule => {
-                let message = format!("the credential {name} was sealed under another rule; both have to allow a use");
-                notes.push(note(message).expected(format!("certosa vault allow {name}")));
-            }
-            Some(_) => {}
-            None => {
-                let message = format!("the credential {name} has no value yet");
-                notes.push(note(message).expected(format!("certosa vault set {name}")));
-            }
-        }
+    let credentials = Path::default().field("credentials");
+    let mut odd = plan.credentials.iter().enumerate().filter_map(|(index, credential)| {
+        let (message, remedy) = note(credential, listed.get(&credential.name).copied())?;
+        Some((index, message, remedy))
+    });
+    let told = odd.by_ref().take(NOTES_MAX);
+    let mut notes: Vec<_> = told
+        .map(|(index, message, remedy)| manifest.problem(&credentials.index(index), message).expected(remedy))
+        .collect();
+    let more = odd.count();
+    if more > 0 {
+        let message = format!("{more} more credentials cannot be used as they are declared");
+        notes.push(manifest.problem(&credentials, message).expected("certosa doctor, which names them all"));
     }
     notes
+}
+
+/// What is odd about one, and the command that mends it.
+fn note(credential: &CredentialPlan, known: Option<&Listed>) -> Option<(String, String)> {
+    let name = &credential.name;
+    match known {
+        None => Some((format!("the credential {name} has no value yet"), format!("certosa vault set {name}"))),
+        Some(known) if !known.has_value() => {
+            Some((format!("the credential {name} was revoked or has retired"), format!("certosa vault set {name}")))
+        }
+        Some(known) if known.rule != credential.rule => Some((
+            format!("the credential {name} was sealed under another rule; both have to allow a use"),
+            format!("certosa vault allow {name}"),
+        )),
+        Some(_) => None,
+    }
 }
 
 /// Whether patterns are for anything of this bundle.
