@@ -1,7 +1,7 @@
 //! A cell without a face: the time from a permit to a result in this process, on one thread and on two, and the
 //! same through the whole house (find, decide, check, line, cell, record).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use crate::Done;
 use crate::call::{Call as Request, FIRST_ID};
 use crate::floor::echo;
 use crate::peers::hello;
-use crate::place::Place;
+use crate::place::{CELL_STATE, Place};
 use crate::threads::{report, runtime};
 
 const ARGUMENTS: &str = r#"{"text":"the text of a call"}"#;
@@ -32,7 +32,7 @@ pub(crate) fn run(place: &Place) -> Done<()> {
     let manifest = sources.compile(&program, "internal-compile-manifest")?;
     floor()?;
     cells(&Plan::of(&manifest)?, &program)?;
-    house(&manifest, Plan::of(&manifest)?, program)
+    house(&manifest, Plan::of(&manifest)?, program, &place.target.join(CELL_STATE))
 }
 
 /// The same answer by native code without HTTP: what a second thread is worth on this machine.
@@ -69,9 +69,8 @@ async fn one(machine: &Machine, image: &Arc<Image>, permit: &Permit<'_>, plan: &
     matches!(end.result, Ok(Outcome::Tool(_)))
 }
 
-fn house(manifest: &Manifest, plan: Plan, program: std::path::PathBuf) -> Done<()> {
-    let folder = program.with_file_name("../bench-state");
-    let state = StateFolder::open(&folder)?;
+fn house(manifest: &Manifest, plan: Plan, program: PathBuf, state: &Path) -> Done<()> {
+    let state = StateFolder::open(state)?;
     let compilers =
         Compilers { program, task: "internal-compile-component", describe_task: "internal-describe-component" };
     let house = Arc::new(runtime()?.block_on(House::open(manifest, plan, &state, &compilers, None, &mut |_| ()))?);

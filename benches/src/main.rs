@@ -89,20 +89,29 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Done<()> {
     let place = Place::of_this_program()?;
+    if args.0.first().is_some_and(|name| name == "floor") {
+        return floor::serve();
+    }
+    let result = take(args, &place);
+    // A bench makes millions of them, even if it ends half-way.
+    place.remove_records()?;
+    result
+}
+
+fn take(args: &Args, place: &Place) -> Done<()> {
     match args.0.first().map(String::as_str) {
-        Some("floor") => floor::serve(),
-        Some("cell") => cell::run(&place),
-        Some("compare") => compare::run(args, &place),
-        Some("density") => density::run(args, &place),
-        Some("neighbours") => neighbours::run(args, &place),
-        Some("instructions") => instructions::run(args, &place),
-        Some("outbound") => outbound::run(args, &place),
-        Some("train") => train::run(&place),
+        Some("cell") => cell::run(place),
+        Some("compare") => compare::run(args, place),
+        Some("density") => density::run(args, place),
+        Some("neighbours") => neighbours::run(args, place),
+        Some("instructions") => instructions::run(args, place),
+        Some("outbound") => outbound::run(args, place),
+        Some("train") => train::run(place),
         Some("help" | "--help") => {
             tell(HELP.trim_end());
             Ok(())
         }
-        _ => calls::run(args, &place),
+        _ => calls::run(args, place),
     }
 }
 

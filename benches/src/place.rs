@@ -7,6 +7,10 @@ use serde::Serialize;
 use crate::chart::Chart;
 use crate::{Done, tell};
 
+/// The state folders of houses whose state is not beside their manifest.
+pub(crate) const CELL_STATE: &str = "bench-state";
+pub(crate) const OUTBOUND_STATE: &str = "outbound-state";
+
 pub(crate) struct Place {
     /// What was built for this machine, this program among it.
     binaries: PathBuf,
@@ -50,6 +54,16 @@ impl Place {
             let path = self.root.join("docs/figures").join(name).with_extension("svg");
             chart.draw(&path)?;
             tell(&format!("drawn to {}", path.display()));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove_records(&self) -> Done<()> {
+        for state in [".certosa", CELL_STATE, OUTBOUND_STATE] {
+            match std::fs::remove_file(self.target.join(state).join("records.jsonl")) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
         }
         Ok(())
     }

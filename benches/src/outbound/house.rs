@@ -11,7 +11,7 @@ use super::{Body, HOST, Pace, SECRET};
 use crate::Done;
 use crate::call::of_tool;
 use crate::http::Client;
-use crate::place::Place;
+use crate::place::{OUTBOUND_STATE, Place};
 use crate::server::{Server, pinned};
 
 pub(super) struct House {
@@ -40,7 +40,7 @@ impl House {
   send = ({to}, bearer = void), perMinuteMax = 1000000)]"#,
             root.display()
         );
-        let (manifest, state) = (place.manifest("outbound.capnp", &fields)?, place.target.join("outbound-state"));
+        let (manifest, state) = (place.manifest("outbound.capnp", &fields)?, place.target.join(OUTBOUND_STATE));
         let mut set = Command::new(place.certosa());
         set.args(["vault", "set", "key", "--manifest"]).arg(&manifest).arg("--state").arg(&state);
         let mut set = set.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
