@@ -29,6 +29,7 @@ mod many;
 mod mcp;
 mod offers;
 mod oracle;
+mod pages;
 mod planted;
 mod questions;
 mod relist;

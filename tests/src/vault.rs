@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::egress::github::FakeGitHub;
-use crate::egress::{Said, TOKEN, credential, issues, set, vault};
+use crate::egress::{Said, TOKEN, credential, issues, set, to, vault};
 use crate::planted;
 use crate::support::{Folder, House, Ran, certosa, manifest, target};
 
@@ -290,6 +290,9 @@ fn a_doctor_says_what_is_missing_and_what_would_help() {
     said.credentials +=
         &credential("stray", "bundle/errand/**", "hosts = [\"elsewhere.example\"]", "bearer = void", "");
     said.credentials += &credential("ported", "bundle/errand/**", "hosts = [\"localhost\"]", "bearer = void", "");
+    said.to = to(&server, "paths = [\"/repos/**\"]");
+    let elsewhere = to(&server, "paths = [\"/elsewhere\"]");
+    said.credentials += &credential("lost", "bundle/errand/**", &elsewhere, "bearer = void", "");
     let folder = said.folder(&server);
     let ran = folder.run(&["doctor"]);
     assert_eq!(ran.code, 3, "{ran:?}");
@@ -303,15 +306,28 @@ fn a_doctor_says_what_is_missing_and_what_would_help() {
     set(&folder, "github", TOKEN);
     set(&folder, "stray", TOKEN);
     set(&folder, "ported", TOKEN);
+    set(&folder, "lost", TOKEN);
     let ran = folder.run(&["doctor", "-o", "json"]);
     let lines: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((lines.len(), &lines[0]["credentials"][0]["missing"]), (2, &Value::Null), "{lines:?}");
     let of_errand = lines[1]["credentials"].as_array().unwrap();
-    for (name, line) in [("stray", "egress.to.hosts = [\"elsewhere.example\"]"), ("ported", "egress.to.ports = [443]")]
-    {
+    for (name, line) in [
+        ("stray", "egress.to.hosts = [\"elsewhere.example\"]"),
+        ("ported", "egress.to.ports = [443]"),
+        ("lost", "egress.to.paths = [\"/elsewhere\"]"),
+    ] {
         let found = of_errand.iter().find(|it| it["name"] == name).unwrap();
         assert!(found["missing"].as_str().unwrap().contains(line), "{found}");
     }
+    // Without the KEK nobody can look into the vault; what bundles may reach is known all the same.
+    fs::remove_file(folder.path(".certosa/kek")).unwrap();
+    let ran = folder.run(&["doctor"]);
+    assert_eq!(ran.code, 6, "{ran:?}");
+    assert!(
+        ran.stdout.contains("reaches    GET, POST, HEAD") && ran.stdout.contains("the vault stays sealed"),
+        "{ran:?}"
+    );
+    assert!(ran.stderr.contains("the vault stays sealed (vault.kek = file://"), "{ran:?}");
 }
 
 #[test]

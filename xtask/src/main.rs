@@ -2,6 +2,7 @@
 //! It has no dependencies, so that it is there in a second.
 
 mod dist;
+mod red;
 
 use std::env;
 use std::fs;
@@ -23,6 +24,8 @@ cargo xtask COMMAND
            bench peers      install what `bench compare` compares with (the first time about 20 minutes)
            bench compare    the same call on the floor, the house and its peers; --draw draws the figure
            bench help       what else there is
+  red      take each check of tests/checks.txt out of a copy of the host and see its tests fail (the first time about
+           2 hours on 2 cores); --only WORDS takes those whose name has them, --table writes them into docs/threats.md
   help     this text
 
 The first build compiles wasmtime and takes about 10 minutes on 2 cores.
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Some("dist") => dist::dist(args.iter().any(|arg| arg == "--anew")),
         Some("foreign") => clients().and_then(|()| foreign()),
         Some("bench") => bench(&args),
+        Some("red") => red::red(&args),
         Some("help" | "--help" | "-h") | None => {
             tell(HELP.trim_end());
             Ok(())

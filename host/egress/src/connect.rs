@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use certosa_model::{BundleName, CredentialName};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore, crypto};
 use tokio_rustls::TlsConnector;
@@ -94,16 +93,6 @@ impl Client {
         }
         // In a box: few requests need this, and it is larger than all the rest.
         Box::pin(async { permitted.resolve(&self.dialer.resolver).await?.connect(self).await }).await
-    }
-
-    /// Closes what waits for this bundle: it is gone, or reaches less than it did.
-    pub fn forget_bundle(&self, gone: &BundleName) {
-        self.pool.forget(|bundle, _| bundle == gone);
-    }
-
-    /// Closes what waits for this credential: it was revoked, or has another value.
-    pub fn forget_credential(&self, gone: &CredentialName) {
-        self.pool.forget(|_, credential| credential == Some(gone));
     }
 
     /// Connections that wait for a request.

@@ -23,5 +23,9 @@ pub trait Secret: Send + Sync {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the vault did not give the value")]
-pub struct SecretUnavailable;
+pub enum SecretUnavailable {
+    #[error("the vault did not give the value")]
+    Absent,
+    #[error("it was used as often as it may be")]
+    TooOften,
+}

@@ -103,6 +103,8 @@ pub enum Stage {
 pub enum InjectError {
     #[error("the vault did not give its value")]
     Unavailable,
+    #[error("it was used as often as it may be in a minute; each redirect that is followed is a use")]
+    TooOften,
     #[error("its value has to have 1 to {SECRET_BYTES_MAX} bytes")]
     Length,
     #[error("its value has characters that are not visible, or a space at an end: was it stored with a line break?")]

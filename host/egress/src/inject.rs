@@ -12,7 +12,7 @@ use http::uri::{PathAndQuery, Uri};
 use zeroize::Zeroizing;
 
 use crate::connect::{Connected, Link};
-use crate::credential::Credential;
+use crate::credential::{Credential, SecretUnavailable};
 use crate::error::{EgressError, InjectError, Malformed, SECRET_BYTES_MAX};
 use crate::fields;
 use crate::forms::{CODED_BYTES_MIN, percent_encoded};
@@ -124,7 +124,10 @@ fn place(
             Err(InjectError::Length)
         };
     });
-    lent.map_err(|_| InjectError::Unavailable)?;
+    lent.map_err(|why| match why {
+        SecretUnavailable::Absent => InjectError::Unavailable,
+        SecretUnavailable::TooOften => InjectError::TooOften,
+    })?;
     made
 }
 

@@ -130,13 +130,6 @@ impl Pool {
         }
     }
 
-    /// Drops the connections of a bundle or a credential: it is gone, or has another value.
-    pub(crate) fn forget(&self, is_gone: impl Fn(&BundleName, Option<&CredentialName>) -> bool) {
-        let mut kept = self.lock();
-        kept.lines.retain(|key, _| !is_gone(&key.bundle, key.credential.as_ref()));
-        kept.count = kept.lines.values().map(VecDeque::len).sum();
-    }
-
     pub(crate) fn count(&self) -> usize {
         self.lock().count
     }

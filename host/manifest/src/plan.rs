@@ -17,6 +17,8 @@ use crate::span::Path;
 const BUNDLES_MAX: u32 = 10_000;
 const ROUTES_MAX: u32 = 100;
 const PATH_BYTES_MAX: usize = 255;
+/// Of those that a message proposes.
+const NAMES_SHOWN_MAX: usize = 10;
 const RESERVED_PATHS: [&str; 3] = ["/health", "/ready", "/metrics"];
 
 /// A manifest as it is meant: every name parsed, every default filled in, nothing contradictory.
@@ -399,7 +401,10 @@ impl Check<'_> {
             (Some("bundle"), Some("*" | "**")) => {}
             (Some("bundle"), Some(name)) if known().any(|known| known == name) => {}
             (Some("bundle"), Some(name)) => {
-                let expected = format!("one of {}", known().map(quote).collect::<Vec<_>>().join(", "));
+                let mut some: Vec<_> = known().take(NAMES_SHOWN_MAX).map(quote).collect();
+                let more = bundles.len() - some.len();
+                some.extend((more > 0).then(|| format!("{more} others")));
+                let expected = if some.is_empty() { "a bundle, and none is declared" } else { &some.join(", ") };
                 self.refuse(path, "a pattern for a bundle that is not declared", quote(name), expected);
             }
             _ => self.refuse(

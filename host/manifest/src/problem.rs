@@ -76,12 +76,12 @@ impl Problems {
 
     /// At least one problem is what makes this an error.
     pub fn new(mut problems: Vec<Problem>) -> Option<Self> {
-        let more = problems.len().saturating_sub(Self::MAX);
+        let has_more = problems.len() > Self::MAX;
         problems.truncate(Self::MAX);
         problems.sort_by_key(|p| p.place.as_ref().map(|place| (place.file.clone(), place.line, place.column)));
         problems.dedup();
-        if more > 0 {
-            problems.push(Problem::new(format!("and {more} more problems")));
+        if has_more {
+            problems.push(Problem::new("there are more problems, which are told when these are mended"));
         }
         (!problems.is_empty()).then_some(Self(problems))
     }

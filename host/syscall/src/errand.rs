@@ -2,6 +2,7 @@
 //! (`vault.rs`). Both ask here, so what one of them refuses the other does not give.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -225,7 +226,7 @@ impl Errand {
         }
     }
 
-    async fn open(&self, granted: &Granted, to: Destination<'_>) -> Result<(Arc<Credential>, Ticket), Refused> {
+    async fn open(&self, granted: &Arc<Granted>, to: Destination<'_>) -> Result<(Arc<Credential>, Ticket), Refused> {
         let opened = self.use_it(granted, |vault, by| vault.open_credential(&granted.name, by, &to)).await?;
         let (Some(reach), Purpose::Send { injection, .. }) = (&granted.reach, &granted.rule.purpose) else {
             return Err(Refused::NotGranted(granted.name.to_string()));
@@ -236,7 +237,8 @@ impl Errand {
         }
         let (name, reach, injection) = (granted.name.clone(), Arc::clone(reach), injection.clone());
         let ticket = opened.ticket().clone();
-        let credential = Credential { name, reach, injection, secret: Box::new(Lent(opened)) };
+        let lent = Lent { opened, granted: Arc::clone(granted), was_sent: AtomicBool::new(false) };
+        let credential = Credential { name, reach, injection, secret: Box::new(lent) };
         Ok((Arc::new(credential), ticket))
     }
 
@@ -280,18 +282,26 @@ impl Errand {
 }
 
 /// A value that is lent for one exchange, under the rule that it was sealed with.
-struct Lent(Opened);
+struct Lent {
+    opened: Opened,
+    granted: Arc<Granted>,
+    /// It went out. Each redirect that the host follows with it is one more use.
+    was_sent: AtomicBool,
+}
 
 impl Secret for Lent {
     fn reach(&self) -> Option<&Reach> {
-        match &self.0.rule().purpose {
+        match &self.opened.rule().purpose {
             Purpose::Send { reach, .. } => Some(reach),
             Purpose::Sign { .. } | Purpose::Mac { .. } => None,
         }
     }
 
     fn expose(&self, with: &mut dyn FnMut(&[u8])) -> Result<(), SecretUnavailable> {
-        with(self.0.expose());
+        if self.was_sent.swap(true, Ordering::Relaxed) && self.granted.uses.take(Instant::now()).is_none() {
+            return Err(SecretUnavailable::TooOften);
+        }
+        with(self.opened.expose());
         Ok(())
     }
 }

@@ -245,6 +245,16 @@ fn a_credential_is_used_so_often_in_a_minute() {
     assert!(answers[..3].iter().all(|answer| answer["status"] == 200), "{answers:?}");
     assert!(answers[3..].iter().all(|answer| answer["error"] == DENIED), "{answers:?}");
     assert!(house.log().contains("a higher perMinuteMax of the credential github"), "{}", house.log());
+
+    // A redirect that the host follows is another use: the third one of a chain goes nowhere.
+    said.egress = "redirectsMax = 3".to_owned();
+    said.credentials = credential("github", "bundle/errand/**", &to(&server, ""), "bearer = void", "perMinuteMax = 2");
+    let house = said.house(&server, &["github"]);
+    let before = server.requests().len();
+    let chain = "/redirect?to=/redirect?to=/status/200";
+    assert_eq!(fetch(&house, &server, chain, json!({}))["error"], DENIED);
+    assert_eq!(server.requests().len() - before, 2);
+    assert!(house.log().contains("each redirect that is followed is a use"), "{}", house.log());
 }
 
 #[test]

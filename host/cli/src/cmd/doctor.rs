@@ -25,17 +25,20 @@ struct Found<'a> {
 
 pub fn run(args: &Doctor, format: Output) -> anyhow::Result<Exit> {
     let checked = opening::check(&args.house)?;
-    let vault = opening::runtime()?.block_on(keys::open(&checked, IfAbsent::Leave))?;
-    let listed = vault.as_ref().map(Vault::list).unwrap_or_default();
+    let opened = opening::runtime()?.block_on(keys::open(&checked, IfAbsent::Leave));
+    let listed = opened.as_ref().map(|vault| vault.as_ref().map(Vault::list).unwrap_or_default());
     let mut is_good = true;
     for bundle in &checked.plan.bundles {
-        let found: Vec<_> = credentials(&checked.plan, bundle).map(|plan| look(plan, bundle, &listed)).collect();
+        let found: Vec<_> =
+            credentials(&checked.plan, bundle).map(|plan| look(plan, bundle, listed.as_deref().ok())).collect();
         is_good &= found.iter().all(|found| found.missing.is_none());
         match format {
             Output::Json => tell_json(bundle, &found),
             Output::Text => tell(bundle, &found),
         }
     }
+    // What bundles may reach can be told all the same.
+    opened?;
     Ok(if is_good { Exit::Done } else { Exit::Wrong })
 }
 
@@ -43,8 +46,12 @@ fn credentials<'a>(plan: &'a Plan, bundle: &'a BundlePlan) -> impl Iterator<Item
     plan.credentials.iter().filter(|credential| certosa_house::is_for(&credential.rule.allowed_subs, &bundle.name))
 }
 
-fn look<'a>(plan: &'a CredentialPlan, bundle: &BundlePlan, listed: &[Listed]) -> Found<'a> {
+/// `None`: the vault stays sealed.
+fn look<'a>(plan: &'a CredentialPlan, bundle: &BundlePlan, listed: Option<&[Listed]>) -> Found<'a> {
     let name = &plan.name;
+    let Some(listed) = listed else {
+        return Found { plan, missing: Some("the vault stays sealed, for the reason below".to_owned()) };
+    };
     let known = listed.iter().find(|listed| listed.name == *name);
     let missing = match (known, &plan.rule.purpose) {
         (None, _) => Some(format!("it has no value: certosa vault set {name}")),
@@ -87,8 +94,24 @@ fn apart(wanted: &Reach, own: &Reach) -> Option<(&'static str, String)> {
     if !wanted.ports.iter().any(|port| own.ports.contains(port)) {
         return Some(("ports", wanted.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")));
     }
-    let is_common = wanted.methods.iter().any(|method| own.methods.contains(method));
-    (!is_common).then(|| ("methods", words(wanted.methods.iter().map(|method| method.as_str()).collect())))
+    if !wanted.methods.iter().any(|method| own.methods.contains(method)) {
+        return Some(("methods", words(wanted.methods.iter().map(|method| method.as_str()).collect())));
+    }
+    let is_common = wanted.paths.iter().any(|wanted| own.paths.iter().any(|own| meet(own.as_str(), wanted.as_str())));
+    (!is_common).then(|| ("paths", words(wanted.paths.iter().map(|path| path.as_str()).collect())))
+}
+
+/// Whether there is a path that fits both patterns.
+fn meet(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (one.split('/'), other.split('/'));
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) | (Some("**"), Some(_)) | (Some(_), Some("**")) => return true,
+            (Some("*"), Some(segment)) | (Some(segment), Some("*")) if !segment.is_empty() => {}
+            (one, other) if one == other => {}
+            _ => return false,
+        }
+    }
 }
 
 fn fits(pattern: &certosa_model::HostPattern, host: &certosa_model::HostPattern) -> bool {
@@ -129,4 +152,19 @@ fn tell_json(bundle: &BundlePlan, found: &[Found<'_>]) {
         "bundle": bundle.name.as_str(), "reaches": reaches, "addresses": addresses, "credentials": credentials,
     });
     output::say(&line.to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_of_paths_meet_or_do_not() {
+        for (one, other) in [("/**", "/a/*"), ("/a/*/c", "/*/b/c"), ("/a/**", "/a/"), ("/a", "/a"), ("/*", "/*")] {
+            assert!(meet(one, other) && meet(other, one), "{one} {other}");
+        }
+        for (one, other) in [("/a/**", "/a"), ("/a/*", "/a/b/c"), ("/a", "/b"), ("/*", "/"), ("/a/*", "/b/**")] {
+            assert!(!meet(one, other) && !meet(other, one), "{one} {other}");
+        }
+    }
 }

@@ -161,7 +161,7 @@ async fn a_vault_that_gives_nothing_sends_nothing() {
     struct Sealed;
     impl Secret for Sealed {
         fn expose(&self, _: &mut dyn FnMut(&[u8])) -> Result<(), SecretUnavailable> {
-            Err(SecretUnavailable)
+            Err(SecretUnavailable::Absent)
         }
     }
     let world = World::new();
