@@ -22,7 +22,7 @@ const TABLE_ENDS: &str = "<!-- The end of what is made. -->\n";
 const TESTS_WALL: Duration = Duration::from_secs(180);
 
 /// Quick to build, and the dependencies are as fast as ever.
-const PROFILE: [&str; 8] = [
+const PROFILE: [&str; 10] = [
     "--config",
     "profile.release.opt-level=1",
     "--config",
@@ -31,6 +31,8 @@ const PROFILE: [&str; 8] = [
     "profile.release.incremental=true",
     "--config",
     "profile.release.package.\"*\".opt-level=3",
+    "--config",
+    "profile.release.package.certosa-tests.opt-level=0",
 ];
 
 /// Something that is checked, how it is taken out, and who notices.
@@ -118,14 +120,15 @@ fn passing<'t>(copy: &Path, tests: &'t [Test], wall: Duration) -> Result<Vec<&'t
         let of = match package {
             Some(package) => vec!["--package", package, "--lib", "--tests"],
             None => {
-                let built = quiet(copy, &["build", "--workspace", "--bin", "certosa", "--test", "integration"]);
-                run(&mut { built }).map_err(|_| "it does not build")?;
+                let mut build =
+                    of_copy(copy, &["build", "--quiet", "--workspace", "--bin", "certosa", "--test", "integration"]);
+                run(&mut build).map_err(|_| "it does not build")?;
                 vec!["--workspace", "--test", "integration"]
             }
         };
-        let mut command = quiet(copy, &["test", "--no-run"]);
+        let mut command = of_copy(copy, &["test", "--quiet", "--no-run"]);
         run(command.args(&of)).map_err(|_| "its tests do not build")?;
-        let mut command = quiet(copy, &["test", "--no-fail-fast"]);
+        let mut command = of_copy(copy, &["test", "--no-fail-fast"]);
         command.args(of).args(["--", "--exact"]).args(tests.iter().map(|test| &test.name));
         let said = lines(&mut command, wall)?;
         let is_good = |test: &&&Test| said.iter().any(|line| *line == format!("test {} ... ok", test.name));
@@ -134,10 +137,11 @@ fn passing<'t>(copy: &Path, tests: &'t [Test], wall: Duration) -> Result<Vec<&'t
     Ok(passed)
 }
 
-fn quiet(copy: &Path, what: &[&str]) -> Command {
+/// What cargo does with the copy.
+fn of_copy(copy: &Path, what: &[&str]) -> Command {
     let mut cargo = cargo();
     cargo.current_dir(copy).env("CARGO_TARGET_DIR", target().join("red/build"));
-    cargo.args(what).args(["--release", "--locked", "--quiet"]).args(PROFILE).env("RUSTFLAGS", "-Awarnings");
+    cargo.args(what).args(["--release", "--locked"]).args(PROFILE).env("RUSTFLAGS", "-Awarnings");
     cargo
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Everything here is the bare interface, without a client in between that would mend a request or hide an error.
 
+mod alias;
 mod ask;
 mod held;
 mod repeat;
@@ -54,6 +55,7 @@ tools! {
     use_credential: "Chooses a credential.", crate::vault::use_credential;
     sign: "Signs a message.", crate::vault::sign;
     mac: "Authenticates a message.", crate::vault::mac;
+    alias: "Hands over many headers whose values are the same memory.", crate::alias::alias;
     sockets: "Connects to an address and looks up a name, without wasi:http.", crate::sockets::sockets;
 }
 

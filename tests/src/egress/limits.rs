@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::github::FakeGitHub;
-use super::{Said, TOKEN, errand, fetch, until};
+use super::{Said, TOKEN, errand, fetch, told, until};
 use crate::support::House;
 
 fn house(egress: &str) -> (FakeGitHub, House) {
@@ -12,6 +12,24 @@ fn house(egress: &str) -> (FakeGitHub, House) {
     said.egress = egress.to_owned();
     let house = said.house(&server, &["github"]);
     (server, house)
+}
+
+#[test]
+fn memory_that_is_handed_over_many_times_counts_each_time() {
+    let server = FakeGitHub::start(TOKEN);
+    let mut said = Said::new(&server);
+    said.bundle = "limits = (outputKibMax = 512)".to_owned();
+    let house = said.house(&server, &["github"]);
+    let alias = |count, bytes| house.call("errand_alias", json!({"count": count, "bytes": bytes}));
+    assert_eq!(told(&alias(1, 50_000)), "ok");
+    // 90 % of the output and 64 KiB; headers have a smaller bound of their own.
+    let text = alias(8, 64 << 10)["content"][0]["text"].to_string();
+    assert!(text.contains("total size of fields"), "{text}");
+    for count in [10, 10_000] {
+        let refused = alias(count, 64 << 10);
+        let refusal = &refused["_meta"]["certosa/refusal"];
+        assert_eq!((&refusal["limit"], &refusal["bound"]), (&json!("output"), &json!(512)), "{refused}");
+    }
 }
 
 #[test]

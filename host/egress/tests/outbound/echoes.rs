@@ -90,7 +90,12 @@ async fn without_a_credential_nothing_is_touched() {
 
 #[tokio::test]
 async fn an_echo_in_headers_cookies_redirects_and_trailers_is_scrubbed() {
-    let world = World::http1();
+    told_everywhere(World::http1(), None).await;
+    // Over HTTP/1.1 nobody asks for trailers (RFC 9110, section 6.5.1).
+    told_everywhere(World::new(), Some("Bearer [redacted]")).await;
+}
+
+async fn told_everywhere(world: World, trailer: Option<&str>) {
     let server = world
         .serve(async |seen: Seen| {
             let told = seen.header("authorization").unwrap();
@@ -118,6 +123,8 @@ async fn an_echo_in_headers_cookies_redirects_and_trailers_is_scrubbed() {
     assert!(!all.to_lowercase().contains(&PLAIN.to_lowercase()), "{all}");
     assert_eq!(got.header("location"), Some("https://elsewhere.test/?t=[redacted]&u=[redacted]"));
     assert_eq!(got.headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["t=[redacted]", "other=1"]);
+    let told = got.trailers.as_ref().map(|trailers| trailers["x-trailer"].to_str().unwrap());
+    assert_eq!(told, trailer);
     assert!(!got.header("x-base64").unwrap().contains(&STANDARD.encode(PLAIN)[..8]));
 }
 
