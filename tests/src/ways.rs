@@ -80,6 +80,18 @@ fn callers_are_told_apart() {
 }
 
 #[test]
+fn a_file_of_records_may_be_emptied_in_place() {
+    let house = House::start(BODY);
+    let greet = || house.call("hello_greet", json!({"name": "Ana"}));
+    (greet(), greet());
+    house.records(2);
+    std::fs::File::create(house.folder.path(".certosa/records.jsonl")).unwrap();
+    greet();
+    // Each line that can be read as JSON begins where the one before it ends.
+    assert_eq!(house.records(1).len(), 1);
+}
+
+#[test]
 fn every_call_leaves_a_record() {
     let house = House::start(BODY);
     house.call("hello_greet", json!({"name": "Ana"}));
