@@ -59,7 +59,8 @@ struct Row {
     per_second: f64,
     /// To the plain client in the same round.
     ratio: f64,
-    /// Of one request at a time.
+    /// The same with one request at a time.
+    alone_ratio: f64,
     p50_us: f64,
     added_us: f64,
 }
@@ -158,6 +159,7 @@ fn rows_of(protocol: &'static str, body: &Body, taken: &[Vec<Taken>; SENDERS.len
             sender,
             per_second: of(|taken, _| taken.loaded.per_second)?,
             ratio: of(|taken, plain| taken.loaded.per_second / plain.loaded.per_second)?,
+            alone_ratio: of(|taken, plain| taken.alone.per_second / plain.alone.per_second)?,
             p50_us: of(|taken, _| taken.alone.p50_us)?,
             added_us: of(|taken, plain| taken.alone.p50_us - plain.alone.p50_us)?,
         })
@@ -167,10 +169,10 @@ fn rows_of(protocol: &'static str, body: &Body, taken: &[Vec<Taken>; SENDERS.len
 
 impl Row {
     fn tell(&self) {
-        let Self { protocol, body, workers, sender, per_second, ratio, p50_us, added_us } = self;
+        let Self { protocol, body, workers, sender, per_second, ratio, alone_ratio, p50_us, added_us } = self;
         tell(&format!(
             "{protocol:<9} {body} × {workers:<3} {sender:<20} {per_second:>8.0}/s  {ratio:.2}   \
-             alone p50 {p50_us:>5.0} µs, added {added_us:>4.0} µs"
+             alone {alone_ratio:.2}, p50 {p50_us:>5.0} µs, added {added_us:>4.0} µs"
         ));
     }
 }
