@@ -102,6 +102,7 @@ impl Line {
             return Ok(None);
         }
         if *waiting >= self.bounds.waiting_max {
+            state.forget_idle(caller);
             return Err(Full);
         }
         let (call, called) = oneshot::channel();
@@ -126,11 +127,17 @@ impl State {
         self.running = self.running.saturating_sub(1);
         if let Some(queue) = self.callers.get_mut(caller) {
             queue.running = queue.running.saturating_sub(1);
-            if queue.running == 0 && queue.waiting.is_empty() && self.callers.len() > IDLE_CALLERS_MAX {
-                self.callers.remove(caller);
-            }
         }
+        self.forget_idle(caller);
         self.call_next(bounds);
+    }
+
+    /// Nothing of this caller may be left, and there are enough like it.
+    fn forget_idle(&mut self, caller: &Subject) {
+        let is_idle = |queue: &Queue| queue.running == 0 && queue.waiting.is_empty();
+        if self.callers.len() > IDLE_CALLERS_MAX && self.callers.get(caller).is_some_and(is_idle) {
+            self.callers.remove(caller);
+        }
     }
 
     fn call_next(&mut self, bounds: &Bounds) {
@@ -176,6 +183,7 @@ impl Drop for Waiting<'_> {
                 let is_empty = state.callers.get(self.caller).is_none_or(|queue| queue.waiting.is_empty());
                 if is_empty {
                     state.turns.retain(|caller| caller != self.caller);
+                    state.forget_idle(self.caller);
                 }
             }
             // It was called in the moment in which it gave up.
@@ -254,6 +262,19 @@ mod tests {
         assert_eq!((line.waiting(), line.lock().turns.len()), (0, 0), "who gave up is gone");
         drop(place);
         assert!(line.enter(&a).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_was_turned_away_or_gave_up_is_forgotten() {
+        let (line, first) = (line(1, 1, 1, 1), who("first"));
+        let _place = line.enter(&first).await.unwrap();
+        for number in 0..IDLE_CALLERS_MAX * 3 {
+            // One of them waits until it gives up, the other finds the line full.
+            let (one, other) = (who(&format!("one{number}")), who(&format!("other{number}")));
+            let (one, other) = tokio::join!(line.enter(&one), line.enter(&other));
+            assert_eq!((one.err(), other.err()), (Some(Full), Some(Full)));
+        }
+        assert!(line.lock().callers.len() <= IDLE_CALLERS_MAX + 1);
     }
 
     #[tokio::test]

@@ -68,6 +68,10 @@ impl Cell {
         self.progressed = None;
         self.hearing = hearing;
         self.errand = errand;
+        // The last words of a call are its own.
+        if let Some(wasi) = &self.wasi {
+            *wasi.errors.lock().unwrap_or_else(PoisonError::into_inner) = Tail::default();
+        }
     }
 
     /// Ends a call: nobody hears the cell from now on, and its exchanges end, also if it outlives the call. What it said
