@@ -285,6 +285,16 @@ struct CellLimits {
 
   logsMax @9 :UInt32 = 256;
   # Log messages, of at most 4 KiB each. Further ones are dropped and counted in the record. 0 to 100,000.
+
+  compileMsMax @10 :UInt32 = 180000;
+  # Time to make code of the component, once for a machine, in a child process of the house; on the processor, summed
+  # over its threads, it may take twice as much. 1 to 3,600,000. Bundles of the same component share its code.
+
+  compileMibMax @11 :UInt32 = 8192;
+  # Address space of that child. 128 to 65,536. A Rust tool needs some 300; a Python runtime 2,000.
+
+  randomKibMax @12 :UInt32 = 64;
+  # Random bytes that the cell gets at once; it may ask again. 1 to 65,536.
 }
 
 struct Route {

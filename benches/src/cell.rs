@@ -9,7 +9,7 @@ use certosa_house::{Ask, Call, Compilers, House, Way};
 use certosa_isolate::{Code, Image, Machine, Pace, Work, compile};
 use certosa_manifest::{Manifest, Plan, Sources};
 use certosa_mcp::{Answer, Face, Message};
-use certosa_model::{Kind, Subject, ToolName};
+use certosa_model::{CompileLimits, Kind, Subject, ToolName};
 use certosa_policy::{Caller, Permit, Target, decide};
 use certosa_store::StateFolder;
 use certosa_syscall::Hearing;
@@ -44,7 +44,7 @@ fn floor() -> Done<()> {
 
 fn cells(plan: &Plan, program: &Path) -> Done<()> {
     let component = std::fs::read(program.with_file_name("../bundles/hello.wasm"))?;
-    let code = compile(&component, program, "internal-compile-component")?;
+    let code = compile(&component, program, "internal-compile-component", CompileLimits::default())?;
     let bundle = plan.bundles.first().ok_or("no bundle")?;
     let machine = Machine::new(plan.limits.cells_max, [&bundle.limits])?;
     let image = Arc::new(machine.image(Code::Bytes(&code), bundle.limits.stack_bytes_max)?);
@@ -65,7 +65,7 @@ async fn one(machine: &Machine, image: &Arc<Image>, permit: &Permit<'_>, plan: &
         askable: Askable::empty(),
     });
     let (limits, hearing, pace) = (plan.limits, Hearing::default(), &Pace::default());
-    let end = machine.call(image, permit, Work { task, limits, hearing, errand: None, pace }, ()).await;
+    let end = machine.call(image, permit, Work { task, limits, terms: None, hearing, errand: None, pace }, ()).await;
     matches!(end.result, Ok(Outcome::Tool(_)))
 }
 

@@ -9,6 +9,7 @@ mod memory;
 mod reuse;
 mod start;
 mod streams;
+mod terms;
 mod values;
 
 use std::fs;

@@ -8,11 +8,12 @@ mod wire;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use certosa_house::Schema;
 use certosa_isolate::{CellError, Code, Description, Machine, Pace, Work, compile, describe};
 use certosa_manifest::{Plan, Sources};
-use certosa_model::{Kind, Subject, ToolName};
+use certosa_model::{CompileLimits, Kind, Subject, ToolName};
 use certosa_policy::{Caller, Target, decide};
 use certosa_syscall::Hearing;
 use certosa_syscall::guest::{Askable, Call, Content, Outcome, Refusal, Task, ToolResult};
@@ -95,6 +96,9 @@ pub struct Loaded<'b> {
     pub described: Description,
 }
 
+/// For a check by a schema.
+pub const TIME: Duration = Duration::from_secs(5);
+
 pub fn program() -> PathBuf {
     target().join("release/certosa")
 }
@@ -112,8 +116,9 @@ impl Bench {
     }
 
     pub fn load(&self, component: &[u8]) -> Loaded<'_> {
-        let code = compile(component, &program(), "internal-compile-component").unwrap();
-        let described = describe(component, &program(), "internal-describe-component").unwrap();
+        let code = compile(component, &program(), "internal-compile-component", CompileLimits::default()).unwrap();
+        let described =
+            describe(component, &program(), "internal-describe-component", CompileLimits::default()).unwrap();
         let image = self
             .machine
             .typed_image(Code::Bytes(&code), self.plan.bundles[0].limits.stack_bytes_max, &described, 60)
@@ -140,8 +145,14 @@ impl Loaded<'_> {
         let permit = decide(plan, &caller, &Target { route, kind: Kind::Tool, subject: &subject }).unwrap();
         let (name, arguments) = (function.to_owned(), arguments.to_owned());
         let task = Task::Call(Call { name, arguments, answers: Vec::new(), state: None, askable: Askable::empty() });
-        let work =
-            Work { task, limits: bundle.limits, hearing: Hearing::default(), errand: None, pace: &Pace::default() };
+        let work = Work {
+            task,
+            limits: bundle.limits,
+            terms: None,
+            hearing: Hearing::default(),
+            errand: None,
+            pace: &Pace::default(),
+        };
         let end = runtime.block_on(machine.call(&self.image, &permit, work, ()));
         match end.result? {
             Outcome::Tool(result) => Ok(result),
@@ -154,7 +165,7 @@ impl Loaded<'_> {
         let arguments = boxed(value);
         let result = self.call(&format!("echo{index}"), &arguments.to_string())?;
         let structured: Value = serde_json::from_str(result.structured.as_deref().unwrap()).unwrap();
-        assert_eq!(self.output(index).check(&structured), Ok(()), "{structured}");
+        assert_eq!(self.output(index).check(&structured, TIME), Ok(()), "{structured}");
         let Content::Text(text) = &result.content[0] else { panic!("{result:?}") };
         assert_eq!(serde_json::from_str::<Value>(text).unwrap(), structured["result"]);
         Ok(structured["result"]["value"].clone())

@@ -25,7 +25,7 @@ cargo xtask COMMAND
            bench compare    the same call on the floor, the house and its peers; --draw draws the figure
            bench help       what else there is
   red      take each check of tests/checks.txt out of a copy of the host and see its tests fail (an hour and a half on
-           2 cores); --only WORDS takes those whose name has them, --table writes all into docs/threats.md
+           2 cores); --only WORDS (again for more) takes those whose name has them, --table writes all into docs/threats.md
   help     this text
 
 The first build compiles wasmtime and takes about 10 minutes on 2 cores.

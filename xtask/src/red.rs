@@ -63,8 +63,9 @@ pub(crate) fn red(args: &[String]) -> Done {
     if args.iter().any(|arg| arg == "--table") {
         return write_table(&checks);
     }
-    let only = args.iter().position(|arg| arg == "--only").and_then(|at| args.get(at + 1));
-    let chosen: Vec<_> = checks.iter().filter(|check| only.is_none_or(|words| check.name.contains(words))).collect();
+    let only: Vec<_> = args.iter().zip(args.iter().skip(1)).filter(|(arg, _)| *arg == "--only").collect();
+    let is_chosen = |check: &&Check| only.is_empty() || only.iter().any(|(_, words)| check.name.contains(*words));
+    let chosen: Vec<_> = checks.iter().filter(is_chosen).collect();
     if chosen.is_empty() {
         return Err(format!("no check of {LIST} is called like that"));
     }

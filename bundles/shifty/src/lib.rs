@@ -19,6 +19,27 @@ use certosa_sdk::{
 /// The name of the script, what to become, and from when on.
 static SCRIPT: &str = "shifty-script:clock.:0000000000000";
 
+/// Room for the schemas of a tool `terms`, which there is if they are written here: of its arguments, of its result, and
+/// the result, in three lines.
+static TERMS: [u8; 32 << 10] = blank(b"shifty-terms:");
+
+const fn blank(name: &[u8]) -> [u8; 32 << 10] {
+    let mut room = [b' '; 32 << 10];
+    let mut at = 0;
+    while at < name.len() {
+        room[at] = name[at];
+        at += 1;
+    }
+    room
+}
+
+/// What stands in one of the lines.
+fn term(line: usize) -> Option<&'static str> {
+    let text = std::str::from_utf8(black_box(&TERMS)).ok()?;
+    let term = text.trim_start_matches("shifty-terms:").lines().nth(line)?.trim();
+    (!term.is_empty()).then_some(term)
+}
+
 const PLAIN: &str = r#"{"type":"object"}"#;
 const IN_HEADER: &str = r#"{"type":"object","properties":{"region":{"type":"string","x-mcp-header":"Region"}}}"#;
 
@@ -74,6 +95,10 @@ struct Shifty;
 impl tools::Guest for Shifty {
     fn list_tools() -> Result<Vec<ToolInfo>, Refusal> {
         let mut listed = vec![tool("announce", "Says that all lists have changed.", PLAIN)];
+        if let Some(input) = term(0) {
+            let output_schema = term(1).map(str::to_owned);
+            listed.push(ToolInfo { output_schema, ..tool("terms", "Has what terms it is told to have.", input) });
+        }
         match role() {
             "clock" => listed.push(tool(&format!("at_{}", now_ms()), "There is another one each time.", PLAIN)),
             "turn" => {
@@ -104,6 +129,10 @@ impl tools::Guest for Shifty {
             "announce" => {
                 call.resource_updated("shifty://at-first");
                 call.lists_changed(Lists::TOOLS | Lists::PROMPTS | Lists::RESOURCES);
+            }
+            "terms" => {
+                let structured = term(2).map(str::to_owned);
+                return Ok(Outcome::Done(ToolResult { content: Vec::new(), structured, is_error: false }));
             }
             "inquire" if call.state().is_none() => return Ok(Outcome::InputRequired(question())),
             "ask" => return Ok(text(&format!("shifty got {:?}", call.state()))),

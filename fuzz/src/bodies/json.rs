@@ -1,6 +1,6 @@
 //! A text as JSON: what the strict reader takes, serde_json takes for the same value.
 
-use certosa_house::parse_json;
+use certosa_model::parse_json;
 use serde_json::Value;
 
 pub fn run(data: &[u8]) {

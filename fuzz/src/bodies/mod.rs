@@ -9,6 +9,9 @@ pub mod offer;
 pub mod rpc;
 pub mod schema;
 
+/// For a check by a schema, which counts steps and does not look at the clock.
+const TIME: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// The targets by their names.
 pub const ALL: [(&str, fn(&[u8])); 7] = [
     ("arguments", arguments::run),

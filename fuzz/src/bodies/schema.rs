@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
-use certosa_house::{Schema, parse_json};
+use certosa_house::Schema;
 use certosa_isolate::{Description, fuzzing};
+use certosa_model::parse_json;
 use wit_parser::Resolve;
 
 use crate::typed::types::{Chance, Types};

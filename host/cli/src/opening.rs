@@ -30,11 +30,11 @@ pub fn child_task() -> Option<ExitCode> {
         let (stage, main) = (args.next()?, args.next()?);
         compile_in_child(Path::new(&stage), Path::new(&main))
     } else if task == COMPONENT_TASK {
-        certosa_isolate::compile_in_child()
+        certosa_isolate::compile_in_child(args)
     } else if task == DESCRIBE_TASK {
-        certosa_isolate::describe_in_child()
+        certosa_isolate::describe_in_child(args)
     } else if task == WIT_TASK {
-        certosa_isolate::wit_in_child()
+        certosa_isolate::wit_in_child(args)
     } else {
         return None;
     };

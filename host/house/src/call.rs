@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use certosa_isolate::{End, Work};
-use certosa_model::{BundleName, Change, Kind, TraceParent};
+use certosa_isolate::{End, Terms, Work};
+use certosa_model::{BundleName, Change, Kind, Limit, Subject, TraceParent};
 use certosa_policy::{Caller, Denial, Permit, Target, decide};
 use certosa_syscall::guest::{Answer, Askable, Call as ToolCall, Completing, Get, Outcome, Read, Task};
 use certosa_syscall::{Errand, Hearing};
@@ -9,7 +9,7 @@ use certosa_syscall::{Errand, Hearing};
 use crate::checks;
 use crate::error::CallError;
 use crate::house::{Bundle, House, RouteView};
-use crate::line::Place;
+use crate::line::{Full, Patience, Place};
 use crate::listings::LoadedItem;
 use crate::pending::Pending;
 use crate::record::{Recorded, RecorderError};
@@ -131,18 +131,13 @@ impl House {
             let reason = "the arguments do not fit what was listed".to_owned();
             return Ok(pending.refuse(CallError::Arguments(wrong), reason));
         }
-        let busy = |set_by, bound| CallError::Busy { retry_after_ms: RETRY_AFTER_MS, set_by, bound };
-        let Ok(place) = bundle.line.enter(call.caller.subject()).await else {
-            let error = busy("queueMax", bundle.limits.queue_max as u64);
-            return Ok(pending.refuse(error, "the bundle's line is full".to_owned()));
-        };
-        let Ok(cell) = self.line.enter(call.caller.subject()).await else {
-            let error = busy("cellsMax", self.plan.limits.cells_max.into());
-            return Ok(pending.refuse(error, "the house's line is full".to_owned()));
+        let places = match self.places(bundle, call.caller.subject()).await {
+            Ok(places) => places,
+            Err((error, reason)) => return Ok(pending.refuse(error, reason)),
         };
         let errand = bundle.errand(loaded, call.caller);
         pending.goes_out(errand.clone());
-        let mut end = self.run((bundle, loaded), &permit, task, (hearing, errand), (place, cell)).await;
+        let mut end = self.run((bundle, loaded), &permit, task, (hearing, errand), places).await;
         let result = match end.result {
             Ok(outcome) => checks::outcome(loaded, outcome, call.askable),
             Err(error) => Err(CallError::of_cell(error, bundle, loaded)),
@@ -159,6 +154,25 @@ impl House {
         Ok(recorded)
     }
 
+    /// Waits for a place in the bundle and for one in the house, for both together as long as a call may take.
+    async fn places(&self, bundle: &Bundle, caller: &Subject) -> Result<(Place, Place), (CallError, String)> {
+        let mut patience = Patience::new(bundle.limits.wall_ms_max);
+        let busy = |full, field, bound: u64| {
+            let (field, bound) = match full {
+                Full::Line => (field, bound),
+                Full::Waited => (Limit::Wall.field(), bundle.limits.wall_ms_max.into()),
+            };
+            CallError::Busy { retry_after_ms: RETRY_AFTER_MS, field, bound }
+        };
+        let own = bundle.line.enter(caller, &mut patience).await.map_err(|full| {
+            (busy(full, "queueMax", bundle.limits.queue_max as u64), format!("the bundle's line {full}"))
+        })?;
+        let house = self.line.enter(caller, &mut patience).await.map_err(|full| {
+            (busy(full, "cellsMax", self.plan.limits.cells_max.into()), format!("the house's line {full}"))
+        })?;
+        Ok((own, house))
+    }
+
     /// Does the task in a fresh cell, or in the one that the manifest lets this call share.
     async fn run(
         &self,
@@ -173,7 +187,8 @@ impl House {
             Ok(image) => (self.images.machine(), image),
             Err(error) => return End::failed(error),
         };
-        let work = Work { task, limits: *limits, hearing, errand, pace: &loaded.pace };
+        let terms = loaded.item.schemas().map(|schemas| schemas as Arc<dyn Terms>);
+        let work = Work { task, limits: *limits, terms, hearing, errand, pace: &loaded.pace };
         if kept.is_once() {
             return machine.call(&image, permit, work, places).await;
         }

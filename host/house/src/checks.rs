@@ -1,13 +1,23 @@
-//! What the house checks before a cell is made, and what it checks of a bundle's word afterwards.
+//! What the house checks before a call, and what it checks of a bundle's word in the call and after it.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
+use certosa_isolate::{Breach, Terms};
+use certosa_model::parse_json;
 use certosa_syscall::guest::{Askable, Completion, Outcome, QuestionKind, Questions, Task, ToolResult};
+use serde_json::Value;
 
 use crate::error::CallError;
-use crate::json;
-use crate::listings::{Item, LoadedItem, LoadedTool};
+use crate::listings::{Item, LoadedItem};
 use crate::offer::Prompt;
+use crate::schema::{Misfit, Schema};
+
+/// The schemas of a tool, as the bundle wrote them.
+pub(crate) struct Schemas {
+    pub input: Schema,
+    pub output: Option<Schema>,
+}
 
 const QUESTIONS_MAX: usize = 16;
 const QUESTION_ID_BYTES_MAX: usize = 64;
@@ -15,13 +25,57 @@ const STATE_BYTES_MAX: usize = 8 << 10;
 const COMPLETIONS_MAX: usize = 100;
 const URL_BYTES_MAX: usize = 2048;
 
-/// Whether a task's arguments are what the item takes.
+impl Terms for Schemas {
+    fn takes(&self, arguments: &str, time: Duration) -> Result<(), Breach> {
+        let value = parse_json(arguments).map_err(|error| Breach::Wrong(format!("they are not JSON: {error}")))?;
+        fits(&self.input, &value, time)
+    }
+
+    fn gives(&self, outcome: &Outcome, time: Duration) -> Result<(), Breach> {
+        match outcome {
+            Outcome::Tool(result) => self.structured(result, time),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Schemas {
+    fn structured(&self, result: &ToolResult, time: Duration) -> Result<(), Breach> {
+        let wrong = |why: String| Err(Breach::Wrong(why));
+        let text = match (&result.structured, &self.output) {
+            (None, Some(_)) if !result.is_error => {
+                return wrong("promised structured content and gave none".to_owned());
+            }
+            (None, _) => return Ok(()),
+            (Some(text), _) => text,
+        };
+        let value = match parse_json(text) {
+            Ok(value) if value.is_object() => value,
+            Ok(_) => return wrong("gave structured content that is not a JSON object".to_owned()),
+            Err(error) => return wrong(format!("gave structured content that is not JSON: {error}")),
+        };
+        match self.output.as_ref().map_or(Ok(()), |schema| fits(schema, &value, time)) {
+            Err(Breach::Wrong(_)) if result.is_error => Ok(()),
+            Err(Breach::Wrong(why)) => {
+                wrong(format!("gave structured content that does not fit its own output schema: {why}"))
+            }
+            checked => checked,
+        }
+    }
+}
+
+fn fits(schema: &Schema, value: &Value, time: Duration) -> Result<(), Breach> {
+    schema.check(value, time).map_err(|misfit| match misfit {
+        Misfit::Wrong(why) => Breach::Wrong(why),
+        Misfit::Deep => Breach::Wrong("it is nested more deeply than the schema can be followed".to_owned()),
+        Misfit::Long => Breach::Long,
+    })
+}
+
+/// Whether a task's arguments are what the item takes, as far as that is known at once. Those of tools are looked at in
+/// the call: their schema comes from the bundle.
 pub(crate) fn arguments(loaded: &LoadedItem, task: &Task) -> Result<(), String> {
     match (&loaded.item, task) {
-        (Item::Tool(tool), Task::Call(call)) => {
-            let value = json::parse(&call.arguments).map_err(|error| format!("they are not JSON: {error}"))?;
-            tool.input.check(&value)
-        }
         (Item::Prompt(prompt), Task::Get(get)) => prompt_arguments(prompt, &get.arguments),
         (Item::Prompt(prompt), Task::CompletePrompt(completing)) => {
             let is_one = prompt.arguments.iter().any(|argument| argument.name == completing.argument);
@@ -47,12 +101,11 @@ fn prompt_arguments(prompt: &Prompt, given: &[(String, String)]) -> Result<(), S
     }
 }
 
-/// A bundle keeps its word: what it calls structured fits its schema, and what it asks can be asked.
+/// A bundle keeps its word: what it asks can be asked, and there is not too much of anything.
 pub(crate) fn outcome(loaded: &LoadedItem, outcome: Outcome, askable: Askable) -> Result<Outcome, CallError> {
-    let checked = match (&outcome, &loaded.item) {
-        (Outcome::Tool(result), Item::Tool(tool)) => structured(tool, result),
-        (Outcome::Completion(completion), _) => completions(completion),
-        (Outcome::InputRequired(questions), _) => {
+    let checked = match &outcome {
+        Outcome::Completion(completion) => completions(completion),
+        Outcome::InputRequired(questions) => {
             let mut kinds = questions.ask.iter().map(|question| kind_of(&question.kind));
             if let Some(kind) = kinds.find(|kind| !askable.contains(*kind)) {
                 return Err(CallError::CannotAsk(kind));
@@ -63,25 +116,7 @@ pub(crate) fn outcome(loaded: &LoadedItem, outcome: Outcome, askable: Askable) -
     };
     match checked {
         Ok(()) => Ok(outcome),
-        Err(why) => Err(CallError::Bundle(format!("{} {why}", loaded.subject))),
-    }
-}
-
-fn structured(tool: &LoadedTool, result: &ToolResult) -> Result<(), String> {
-    let text = match (&result.structured, &tool.output) {
-        (None, Some(_)) if !result.is_error => return Err("promised structured content and gave none".to_owned()),
-        (None, _) => return Ok(()),
-        (Some(text), _) => text,
-    };
-    let value = json::parse(text).map_err(|error| format!("gave structured content that is not JSON: {error}"))?;
-    if !value.is_object() {
-        return Err("gave structured content that is not a JSON object".to_owned());
-    }
-    match tool.output.as_ref().map_or(Ok(()), |schema| schema.check(&value)) {
-        Err(wrong) if !result.is_error => {
-            Err(format!("gave structured content that does not fit its own output schema: {wrong}"))
-        }
-        _ => Ok(()),
+        Err(why) => Err(CallError::broken_word(loaded, &why)),
     }
 }
 
@@ -114,7 +149,7 @@ fn questions(questions: &Questions) -> Result<(), String> {
             }
             QuestionKind::Roots => continue,
         };
-        if !json::parse(parameters).is_ok_and(|value| value.is_object()) {
+        if !parse_json(parameters).is_ok_and(|value| value.is_object()) {
             return Err(format!("asked question {:?} with something that is not a JSON object", question.id));
         }
     }
@@ -139,7 +174,42 @@ fn kind_of(kind: &QuestionKind) -> Askable {
 
 #[cfg(test)]
 mod tests {
+    use certosa_syscall::guest::Question;
+
     use super::*;
+
+    fn asked(count: usize, id: &dyn Fn(usize) -> String, state: usize) -> Questions {
+        let question = |n| Question { id: id(n), kind: QuestionKind::Roots };
+        Questions { ask: (0..count).map(question).collect(), state: Some(vec![0; state]) }
+    }
+
+    #[test]
+    fn questions_are_bounded() {
+        let id = |n: usize| format!("{n}");
+        for good in [asked(1, &id, 0), asked(QUESTIONS_MAX, &id, STATE_BYTES_MAX)] {
+            assert_eq!(questions(&good), Ok(()));
+        }
+        let long = |bytes: usize| move |_: usize| "x".repeat(bytes);
+        assert_eq!(questions(&asked(1, &long(QUESTION_ID_BYTES_MAX), 0)), Ok(()));
+        for (bad, why) in [
+            (asked(0, &id, 0), "asked 0 questions"),
+            (asked(QUESTIONS_MAX + 1, &id, 0), "where 1 to 16 are allowed"),
+            (asked(1, &id, STATE_BYTES_MAX + 1), "more than 8192 bytes"),
+            (asked(2, &long(3), 0), "not distinct"),
+            (asked(1, &long(0), 0), "1 to 64 bytes"),
+            (asked(1, &long(QUESTION_ID_BYTES_MAX + 1), 0), "1 to 64 bytes"),
+        ] {
+            assert!(questions(&bad).unwrap_err().contains(why), "{why}");
+        }
+    }
+
+    #[test]
+    fn proposals_are_bounded() {
+        let proposed =
+            |count| completions(&Completion { values: vec![String::new(); count], total: None, has_more: false });
+        assert_eq!(proposed(COMPLETIONS_MAX), Ok(()));
+        assert!(proposed(COMPLETIONS_MAX + 1).unwrap_err().contains("at most 100"));
+    }
 
     #[test]
     fn people_are_sent_to_the_web_only() {

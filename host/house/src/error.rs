@@ -16,9 +16,9 @@ pub enum CallError {
     Unknown(Kind),
     /// The arguments are not what it takes.
     Arguments(String),
-    /// The line is full, or does not move; the same call may work in this many milliseconds. The bound is that of
-    /// the field of the manifest.
-    Busy { retry_after_ms: u32, set_by: &'static str, bound: u64 },
+    /// There is no place for it; the same call may work in this many milliseconds. The bound is that of the field of
+    /// the manifest.
+    Busy { retry_after_ms: u32, field: &'static str, bound: u64 },
     /// The cell went past a limit, whose bound is in the unit of its field in the manifest.
     Limit(Limit, u64),
     /// The bundle broke off, or broke its word.
@@ -53,8 +53,13 @@ impl CallError {
                 let kind = loaded.item.kind().as_str();
                 Self::Bundle(format!("{} does not know the {kind} that it listed", bundle.name))
             }
+            CellError::Broke(why) => Self::broken_word(loaded, &why),
             CellError::Host(why) => Self::Host(why),
         }
+    }
+
+    pub(crate) fn broken_word(loaded: &LoadedItem, why: &str) -> Self {
+        Self::Bundle(format!("{} {why}", loaded.subject))
     }
 
     /// Whose fault it is.
@@ -87,11 +92,12 @@ impl fmt::Display for CallError {
         match self {
             Self::Unknown(kind) => write!(f, "there is no such {} here", kind.as_str()),
             Self::Arguments(wrong) => write!(f, "the arguments do not fit: {wrong}"),
-            Self::Busy { retry_after_ms, set_by, bound } => {
-                write!(
-                    f,
-                    "too many calls are running and waiting ({set_by} = {bound}, set by the operator): try again in {retry_after_ms} ms"
-                )
+            Self::Busy { retry_after_ms, field, bound } => {
+                let what = match *field == Limit::Wall.field() {
+                    true => "other calls did not end before its time was over",
+                    false => "too many calls are running and waiting",
+                };
+                write!(f, "{what} ({field} = {bound}, set by the operator): try again in {retry_after_ms} ms")
             }
             Self::Limit(limit, bound) => {
                 let what = match limit {
@@ -101,6 +107,7 @@ impl fmt::Display for CallError {
                     Limit::Stack => "nested its calls deeper than it may",
                     Limit::Output => "returned more than it may",
                     Limit::Handles => "held more handles than it may",
+                    Limit::Random => "asked for more random bytes at once than it may",
                     Limit::Concurrency => "was called more often than it may",
                 };
                 write!(f, "the call {what} ({} = {bound}, set by the operator) and was ended", limit.field())

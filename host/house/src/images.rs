@@ -13,7 +13,7 @@ use certosa_isolate::{
     self as isolate, COMPONENT_BYTES_MAX, CellError, Code, CodeError, Description, Form, Image, ImageError, Machine,
 };
 use certosa_manifest::ComponentSource;
-use certosa_model::Digest;
+use certosa_model::{CompileLimits, Digest};
 use certosa_store::Cache;
 
 /// How to start the child processes that look at components.
@@ -48,6 +48,7 @@ pub(crate) struct Component {
     digest: Digest,
     form: Form,
     stack_bytes_max: usize,
+    compile: CompileLimits,
     /// Room for the names of tools, where functions are tools.
     name_bytes_max: usize,
     image: Mutex<Option<Arc<Image>>>,
@@ -76,7 +77,7 @@ const READY_AT_FIRST: usize = 16;
 /// Changes when the form of what is cached does.
 const CODE_KIND: &str = "code";
 /// The same, and when schemas do.
-pub(crate) const DESCRIPTION_KIND: &str = "exports1";
+pub(crate) const DESCRIPTION_KIND: &str = "exports2";
 
 impl Images {
     pub(crate) fn new(machine: Machine, cache: Cache, compilers: Compilers) -> Self {
@@ -163,11 +164,11 @@ impl Component {
         source: ComponentSource,
         digest: Digest,
         form: Form,
-        stack_bytes_max: usize,
+        (stack_bytes_max, compile): (usize, CompileLimits),
         name_bytes_max: usize,
     ) -> Self {
         let (image, used, loading) = (Mutex::default(), AtomicU64::new(0), tokio::sync::Mutex::default());
-        Self { source, digest, form, stack_bytes_max, name_bytes_max, image, used, loading }
+        Self { source, digest, form, stack_bytes_max, compile, name_bytes_max, image, used, loading }
     }
 
     fn image(&self) -> Option<Arc<Image>> {
@@ -193,7 +194,7 @@ impl Works {
         let bytes = component.bytes()?;
         compiling(bytes.len());
         let Compilers { program, task, .. } = &self.compilers;
-        let code = isolate::compile(&bytes, program, task).map_err(Unready::Code)?;
+        let code = isolate::compile(&bytes, program, task, component.compile).map_err(Unready::Code)?;
         let image = self.link(component, Code::Bytes(&code))?;
         self.keep(CODE_KIND, isolate::code_digest(component.digest), &code);
         // From the file it takes less memory.
@@ -225,7 +226,7 @@ impl Works {
             Some(description) => description,
             None => {
                 let Compilers { program, describe_task, .. } = &self.compilers;
-                let described = isolate::describe(&component.bytes()?, program, describe_task);
+                let described = isolate::describe(&component.bytes()?, program, describe_task, component.compile);
                 let description = described.map_err(Unready::Code)?;
                 self.keep(DESCRIPTION_KIND, component.digest, &serde_json::to_vec(&description).unwrap_or_default());
                 description

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use certosa_model::Subject;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// The line in front of cells: so many run, of each caller so many, and so many wait. Callers who wait take
 /// turns, so one with many calls does not hold up one with few; each caller's own calls keep their order.
@@ -17,12 +18,24 @@ pub(crate) struct Bounds {
     pub running_max: usize,
     pub caller_running_max: usize,
     pub waiting_max: usize,
-    pub wait_max: Duration,
 }
 
-/// The line is full, or did not move in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Full;
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Full {
+    #[error("is full")]
+    Line,
+    #[error("did not move in time")]
+    Waited,
+}
+
+/// How long a call waits, in all the lines that it stands in.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    wait_max: Duration,
+    /// From the first wait on; most calls need not wait.
+    until: Option<Instant>,
+}
 
 /// A place to run, until it is dropped.
 #[derive(Debug)]
@@ -75,15 +88,15 @@ impl Line {
     }
 
     /// Waits for a place.
-    pub(crate) async fn enter(self: &Arc<Self>, caller: &Subject) -> Result<Place, Full> {
+    pub(crate) async fn enter(self: &Arc<Self>, caller: &Subject, patience: &mut Patience) -> Result<Place, Full> {
         let place = || Place { line: Arc::clone(self), caller: caller.clone() };
         let Some(mut waiting) = self.ask(caller)? else { return Ok(place()) };
-        match tokio::time::timeout(self.bounds.wait_max, &mut waiting.called).await {
+        match tokio::time::timeout_at(patience.until(), &mut waiting.called).await {
             Ok(Ok(())) => {
                 waiting.has_place = true;
                 Ok(place())
             }
-            _ => Err(Full),
+            _ => Err(Full::Waited),
         }
     }
 
@@ -94,7 +107,7 @@ impl Line {
         if !callers.contains_key(caller) {
             callers.insert(caller.clone(), Queue::default());
         }
-        let Some(queue) = callers.get_mut(caller) else { return Err(Full) };
+        let Some(queue) = callers.get_mut(caller) else { return Err(Full::Line) };
         // Whoever waits and could run would have been called when the last place was given back.
         if *running < self.bounds.running_max && queue.running < self.bounds.caller_running_max {
             *running += 1;
@@ -103,7 +116,7 @@ impl Line {
         }
         if *waiting >= self.bounds.waiting_max {
             state.forget_idle(caller);
-            return Err(Full);
+            return Err(Full::Line);
         }
         let (call, called) = oneshot::channel();
         let number = *next;
@@ -118,6 +131,16 @@ impl Line {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Patience {
+    pub(crate) fn new(wait_ms_max: u32) -> Self {
+        Self { wait_max: Duration::from_millis(wait_ms_max.into()), until: None }
+    }
+
+    fn until(&mut self) -> Instant {
+        *self.until.get_or_insert_with(|| Instant::now() + self.wait_max)
     }
 }
 
@@ -202,9 +225,14 @@ impl std::fmt::Debug for Line {
 mod tests {
     use super::*;
 
-    fn line(running_max: usize, caller_running_max: usize, waiting_max: usize, wait_ms: u64) -> Arc<Line> {
-        let wait_max = Duration::from_millis(wait_ms);
-        Arc::new(Line::new(Bounds { running_max, caller_running_max, waiting_max, wait_max }))
+    fn line(running_max: usize, caller_running_max: usize, waiting_max: usize) -> Arc<Line> {
+        Arc::new(Line::new(Bounds { running_max, caller_running_max, waiting_max }))
+    }
+
+    impl Line {
+        async fn enter_within(self: &Arc<Self>, caller: &Subject, wait_ms_max: u32) -> Result<Place, Full> {
+            self.enter(caller, &mut Patience::new(wait_ms_max)).await
+        }
     }
 
     fn who(name: &str) -> Subject {
@@ -219,7 +247,7 @@ mod tests {
             let (line, served, caller) = (Arc::clone(line), Arc::clone(&served), (*caller).to_owned());
             calls.push(tokio::spawn(async move {
                 let subject = who(&caller);
-                let place = line.enter(&subject).await.unwrap();
+                let place = line.enter_within(&subject, 5_000).await.unwrap();
                 served.lock().unwrap().push(format!("{caller}{number}"));
                 tokio::task::yield_now().await;
                 drop(place);
@@ -235,8 +263,8 @@ mod tests {
 
     #[tokio::test]
     async fn callers_take_turns_and_keep_their_order() {
-        let (line, first) = (line(1, 1, 10, 5_000), who("x"));
-        let place = line.enter(&first).await.unwrap();
+        let (line, first) = (line(1, 1, 10), who("x"));
+        let place = line.enter_within(&first, 5_000).await.unwrap();
         let served = order(&line, &["a", "a", "a", "b", "c", "c"], || drop(place)).await;
         assert_eq!(served, ["a0", "b3", "c4", "a1", "c5", "a2"]);
         assert_eq!((line.running(), line.waiting(), line.lock().turns.len()), (0, 0, 0));
@@ -244,49 +272,66 @@ mod tests {
 
     #[tokio::test]
     async fn one_caller_does_not_take_all_places() {
-        let (line, a, b) = (line(3, 2, 10, 5_000), who("a"), who("b"));
-        let (one, _two) = (line.enter(&a).await.unwrap(), line.enter(&a).await.unwrap());
+        let (line, a, b) = (line(3, 2, 10), who("a"), who("b"));
+        let (one, _two) = (line.enter_within(&a, 5_000).await.unwrap(), line.enter_within(&a, 5_000).await.unwrap());
         let third = order(&line, &["a", "b"], || assert_eq!((line.running(), line.waiting()), (3, 1)));
         let third = tokio::time::timeout(Duration::from_millis(50), third).await;
         assert!(third.is_err(), "the third of a waits although there is room");
         drop(one);
-        assert!(line.enter(&a).await.is_ok() && line.enter(&b).await.is_ok());
+        assert!(line.enter_within(&a, 5_000).await.is_ok() && line.enter_within(&b, 5_000).await.is_ok());
     }
 
     #[tokio::test]
     async fn the_line_is_bounded_and_a_wait_ends() {
-        let (line, a) = (line(1, 1, 1, 20), who("a"));
-        let place = line.enter(&a).await.unwrap();
-        let (second, third) = tokio::join!(line.enter(&a), line.enter(&a));
-        assert_eq!((second.err(), third.err()), (Some(Full), Some(Full)));
+        let (line, a) = (line(1, 1, 1), who("a"));
+        let place = line.enter_within(&a, 5_000).await.unwrap();
+        let (second, third) = tokio::join!(line.enter_within(&a, 20), line.enter_within(&a, 20));
+        assert_eq!((second.err(), third.err()), (Some(Full::Waited), Some(Full::Line)));
         assert_eq!((line.waiting(), line.lock().turns.len()), (0, 0), "who gave up is gone");
         drop(place);
-        assert!(line.enter(&a).await.is_ok());
+        assert!(line.enter_within(&a, 5_000).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_wait_is_for_all_lines() {
+        let (lines, a) = ([line(1, 1, 1), line(1, 1, 1)], who("a"));
+        let first = lines[0].enter_within(&a, 1).await.unwrap();
+        let _second = lines[1].enter_within(&a, 1).await.unwrap();
+        let mut patience = Patience::new(200);
+        let started = Instant::now();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            drop(first);
+        });
+        let _place = lines[0].enter(&a, &mut patience).await.unwrap();
+        assert_eq!(lines[1].enter(&a, &mut patience).await.err(), Some(Full::Waited));
+        let took = started.elapsed();
+        assert!((200..345).contains(&took.as_millis()), "{took:?}");
     }
 
     #[tokio::test]
     async fn who_was_turned_away_or_gave_up_is_forgotten() {
-        let (line, first) = (line(1, 1, 1, 1), who("first"));
-        let _place = line.enter(&first).await.unwrap();
+        let (line, first) = (line(1, 1, 1), who("first"));
+        let _place = line.enter_within(&first, 5_000).await.unwrap();
         for number in 0..IDLE_CALLERS_MAX * 3 {
             // One of them waits until it gives up, the other finds the line full.
             let (one, other) = (who(&format!("one{number}")), who(&format!("other{number}")));
-            let (one, other) = tokio::join!(line.enter(&one), line.enter(&other));
-            assert_eq!((one.err(), other.err()), (Some(Full), Some(Full)));
+            let (one, other) = tokio::join!(line.enter_within(&one, 1), line.enter_within(&other, 1));
+            assert_eq!((one.err(), other.err()), (Some(Full::Waited), Some(Full::Line)));
         }
         assert!(line.lock().callers.len() <= IDLE_CALLERS_MAX + 1);
     }
 
     #[tokio::test]
     async fn who_goes_away_leaves_its_place_to_others() {
-        let (line, a, b) = (line(1, 1, 10, 5_000), who("a"), who("b"));
-        let place = line.enter(&a).await.unwrap();
-        let mut gone = Box::pin(line.enter(&b));
+        let (line, a, b) = (line(1, 1, 10), who("a"), who("b"));
+        let place = line.enter_within(&a, 5_000).await.unwrap();
+        let mut gone = Box::pin(line.enter_within(&b, 5_000));
         assert!(std::future::poll_fn(|context| std::task::Poll::Ready(gone.as_mut().poll(context).is_pending())).await);
         drop(place);
         assert_eq!(line.running(), 1, "it was called");
         drop(gone);
         assert_eq!((line.running(), line.waiting()), (0, 0));
-        assert!(line.enter(&a).await.is_ok());
+        assert!(line.enter_within(&a, 5_000).await.is_ok());
     }
 }

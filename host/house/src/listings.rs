@@ -7,11 +7,11 @@ use certosa_isolate::Pace;
 use certosa_manifest::{Path, Plan, Problem};
 use certosa_model::{Kind, Subject};
 
+use crate::checks::Schemas;
 use crate::house::{List, Offered};
 use crate::metrics::Counts;
 use crate::offer::{Prompt, Resource, ResourceTemplate, Tool};
 use crate::routes;
-use crate::schema::Schema;
 use crate::uri::Template;
 
 /// What all bundles of a house offer. It never changes: when a bundle lists something else, the house has new
@@ -44,8 +44,7 @@ pub(crate) enum Item {
 
 pub(crate) struct LoadedTool {
     pub tool: Tool,
-    pub input: Schema,
-    pub output: Option<Schema>,
+    pub schemas: Arc<Schemas>,
 }
 
 /// What things are called on a route.
@@ -146,6 +145,14 @@ impl Item {
             Self::Tool(_) => Kind::Tool,
             Self::Prompt(_) => Kind::Prompt,
             Self::Resource(_) | Self::Template(..) => Kind::Resource,
+        }
+    }
+
+    /// Of a tool.
+    pub(crate) fn schemas(&self) -> Option<Arc<Schemas>> {
+        match self {
+            Self::Tool(tool) => Some(Arc::clone(&tool.schemas)),
+            Self::Prompt(_) | Self::Resource(_) | Self::Template(..) => None,
         }
     }
 

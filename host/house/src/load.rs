@@ -17,6 +17,7 @@ use certosa_syscall::guest::EXPORTS;
 use certosa_vault::Vault;
 use tokio::sync::Notify;
 
+use crate::checks::Schemas;
 use crate::house::{Bundle, House};
 use crate::images::{self, Compilers, Component, DESCRIPTION_KIND, Images, Unready};
 use crate::kept::Kept;
@@ -114,13 +115,11 @@ impl House {
         }
         let listings = Listings::new(&plan, items, &|path, message| manifest.problem(path, message));
         let recorder = Recorder::start(state.records()?).map_err(OpenError::Recorder)?;
-        let longest_ms = bundles.iter().map(|bundle| bundle.limits.wall_ms_max).max().unwrap_or(0);
         let cells_max = plan.limits.cells_max as usize;
         let line = Arc::new(Line::new(Bounds {
             running_max: cells_max,
             caller_running_max: cells_max,
             waiting_max: bundles.iter().map(|bundle| bundle.limits.concurrency_max).sum(),
-            wait_max: Duration::from_millis(longest_ms.into()),
         }));
         Ok(Self {
             plan_digest: plan.digest.to_string(),
@@ -288,7 +287,7 @@ impl Loader<'_> {
                 Vec::new()
             }
         };
-        let CellLimits { concurrency_max, caller_concurrency_max, queue_max, wall_ms_max, .. } = plan.limits;
+        let CellLimits { concurrency_max, caller_concurrency_max, queue_max, .. } = plan.limits;
         let idle_max = Duration::from_millis(plan.reuse_idle_ms_max.into());
         let bundle = Bundle {
             index,
@@ -302,7 +301,6 @@ impl Loader<'_> {
                 running_max: concurrency_max,
                 caller_running_max: caller_concurrency_max,
                 waiting_max: queue_max,
-                wait_max: Duration::from_millis(wall_ms_max.into()),
             })),
             seconds: metrics::seconds(),
             cpu_us: AtomicU64::new(0),
@@ -319,7 +317,8 @@ impl Loader<'_> {
         let (form, stack_bytes_max) = (looked_at.shape.form(), plan.limits.stack_bytes_max);
         let name_bytes_max = name_bytes_max(&plan.name);
         let key = (digest, stack_bytes_max, (form == Form::Typed).then_some(name_bytes_max));
-        let new = || Component::new(plan.source.clone(), digest, form, stack_bytes_max, name_bytes_max);
+        let limits = (stack_bytes_max, plan.compile);
+        let new = || Component::new(plan.source.clone(), digest, form, limits, name_bytes_max);
         Arc::clone(self.components.entry(key).or_insert_with(|| Arc::new(new())))
     }
 
@@ -339,7 +338,12 @@ impl Loader<'_> {
         })
     }
 
-    async fn items(&self, plan: &BundlePlan, looked_at: &LookedAt, image: &Image) -> Result<Vec<LoadedItem>, String> {
+    async fn items(
+        &self,
+        plan: &BundlePlan,
+        looked_at: &LookedAt,
+        image: &Arc<Image>,
+    ) -> Result<Vec<LoadedItem>, String> {
         // What may be different the next time is not kept.
         if plan.lists_change {
             return load(&plan.name, self.list(plan, image).await?);
@@ -365,7 +369,7 @@ impl Loader<'_> {
         load(&plan.name, offer)
     }
 
-    async fn list(&self, plan: &BundlePlan, image: &Image) -> Result<Offer, String> {
+    async fn list(&self, plan: &BundlePlan, image: &Arc<Image>) -> Result<Offer, String> {
         let end = self.images.machine().list(image, &listing_limits(&plan.limits)).await;
         let listed = end.result.map_err(|error| listing_error(&error, &plan.limits))?;
         Offer::check(listed).map_err(|wrong| wrong.join("; "))
@@ -412,7 +416,10 @@ pub(crate) fn load(bundle: &BundleName, offer: Offer) -> Result<Vec<LoadedItem>,
     for tool in offer.tools {
         let input = Schema::of_object(&tool.input_schema)?;
         let output = tool.output_schema.as_deref().map(Schema::of_object).transpose()?;
-        items.push(named(&tool.name.clone(), Item::Tool(LoadedTool { tool, input, output }))?);
+        items.push(named(
+            &tool.name.clone(),
+            Item::Tool(LoadedTool { tool, schemas: Arc::new(Schemas { input, output }) }),
+        )?);
     }
     for prompt in offer.prompts {
         items.push(named(&prompt.name.clone(), Item::Prompt(prompt))?);
@@ -442,6 +449,6 @@ pub(crate) fn listing_error(error: &CellError, limits: &CellLimits) -> String {
         }
         CellError::Trap(seen, trace) => format!("{seen}\n{trace}").trim_end().to_owned(),
         CellError::Refused(refusal) => format!("it refused: {refusal:?}"),
-        CellError::Host(why) => why.clone(),
+        CellError::Broke(why) | CellError::Host(why) => why.clone(),
     }
 }

@@ -7,7 +7,7 @@ use certosa_model::ToolName;
 use certosa_syscall::guest::{self, Hints, Role};
 use serde::{Deserialize, Serialize};
 
-use crate::Schema;
+use crate::schema::{STATES_MAX, Schema};
 use crate::uri::{self, Template};
 
 /// Everything that a bundle offers.
@@ -143,6 +143,7 @@ impl Check {
     fn tools(&mut self, tools: &[guest::Tool]) {
         self.count("tools", tools.len(), ITEMS_MAX);
         let mut taken = HashSet::new();
+        let mut states = 0;
         for tool in tools {
             let name = &tool.name;
             self.name("tool", name, &mut taken);
@@ -151,9 +152,17 @@ impl Check {
             for (kind, schema) in schemas.into_iter().filter_map(|(kind, schema)| Some((kind, schema?))) {
                 if schema.len() > SCHEMA_BYTES_MAX {
                     self.refuse(format!("the {kind} schema of {name:?} is longer than {SCHEMA_BYTES_MAX} bytes"));
-                } else if let Err(why) = Schema::of_object(schema) {
-                    self.refuse(format!("the {kind} schema of {name:?} {why}"));
+                    continue;
                 }
+                match Schema::of_object(schema) {
+                    Ok(schema) => states += schema.states,
+                    Err(why) => self.refuse(format!("the {kind} schema of {name:?} {why}")),
+                }
+            }
+            // Before it takes any longer.
+            if states > STATES_MAX {
+                return self
+                    .refuse(format!("the regular expressions of the schemas have more than {STATES_MAX} states"));
             }
         }
     }

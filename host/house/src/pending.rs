@@ -76,6 +76,10 @@ impl<'a> Pending<'a> {
             Ok(Outcome::Tool(done)) if done.is_error => (entry::Outcome::ToolError, None),
             Ok(Outcome::InputRequired(_)) => (entry::Outcome::InputRequired, None),
             Ok(_) => (entry::Outcome::Done, None),
+            // What the caller sent is not written down.
+            Err(error @ CallError::Arguments(_)) => {
+                (error.outcome(), Some("the arguments do not fit what was listed".to_owned()))
+            }
             Err(error @ CallError::Limit(limit, _)) => (error.outcome(), Some(limit.as_str().to_owned())),
             Err(error) => (error.outcome(), Some(error.to_string())),
         };

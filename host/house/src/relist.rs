@@ -10,7 +10,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
 use crate::house::{Bundle, House};
-use crate::line::Full;
+use crate::line::{Full, Patience};
 use crate::listings::Listings;
 use crate::load::{listing_error, listing_limits, load};
 use crate::offer::Offer;
@@ -57,7 +57,9 @@ impl House {
     async fn list_again(self: &Arc<Self>, bundle: &Bundle, told: &Told) -> Result<Duration, Full> {
         // The bundle is its own caller, and takes its turn.
         let (own, house) = (&bundle.line, &self.line);
-        let places = (own.enter(&bundle.subject).await?, house.enter(&bundle.subject).await?);
+        let mut patience = Patience::new(bundle.limits.wall_ms_max);
+        let first = own.enter(&bundle.subject, &mut patience).await?;
+        let places = (first, house.enter(&bundle.subject, &mut patience).await?);
         let started = Instant::now();
         let listed = match self.images.ready(&bundle.component).await {
             Ok(image) => self.images.machine().list(&image, &listing_limits(&bundle.limits)).await.result,

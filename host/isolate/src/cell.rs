@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use certosa_model::{CellLimits, Change, Limit, Usage};
 use certosa_syscall::guest::Refusal;
-use certosa_syscall::{Cell, CpuClock, CpuSpent, Errand, Hearing, is_out_of_handles, too_many_random_bytes};
+use certosa_syscall::{Cell, CpuClock, CpuSpent, Errand, Hearing, is_out_of_handles, is_too_random};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
@@ -30,8 +30,10 @@ pub enum CellError {
     Limit(Limit, u64),
     /// It broke off: a panic, an invalid access, an exit. The text is for the caller, the trace for the operator.
     Trap(String, Trace),
-    /// It answered with a refusal.
+    /// It answered with a refusal, or does not take the arguments.
     Refused(Refusal),
+    /// It gave what it said that it never would.
+    Broke(String),
     /// The host could not do its part.
     Host(String),
 }
@@ -60,7 +62,7 @@ impl CellError {
             Self::Trap(..) => true,
             // One that waited is not at work.
             Self::Limit(limit, _) => *limit != Limit::Wall,
-            Self::Refused(_) | Self::Host(_) => false,
+            Self::Refused(_) | Self::Broke(_) | Self::Host(_) => false,
         }
     }
 }
@@ -156,15 +158,32 @@ pub(crate) fn over(limit: Limit, limits: &CellLimits) -> CellError {
         Limit::Stack => limits.stack_bytes_max >> 10,
         Limit::Output => limits.output_bytes_max >> 10,
         Limit::Handles => limits.handles_max,
+        Limit::Random => (limits.random_bytes_max >> 10) as usize,
         Limit::Concurrency => limits.queue_max,
     };
     CellError::Limit(limit, bound as u64)
 }
 
-/// Finds out why wasmtime ended the cell.
+/// The host ended a cell, because of a limit that it sees to by itself.
+#[derive(Debug, thiserror::Error)]
+#[error("the cell went past {}", .0.field())]
+pub(crate) struct Over(pub Limit);
+
+/// The bundle did not keep to its terms.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Broke(pub String);
+
+/// Finds out why the cell was ended, by wasmtime or by the host.
 fn explain(error: wasmtime::Error, cell: &Cell, limits: &CellLimits) -> CellError {
     let trap = error.downcast_ref::<Trap>();
     let exit = error.downcast_ref::<I32Exit>();
+    if let Some(Over(limit)) = error.downcast_ref() {
+        return over(*limit, limits);
+    }
+    if let Some(Broke(why)) = error.downcast_ref() {
+        return CellError::Broke(why.clone());
+    }
     if error.is::<CpuSpent>() {
         return over(Limit::Cpu, limits);
     }
@@ -173,6 +192,9 @@ fn explain(error: wasmtime::Error, cell: &Cell, limits: &CellLimits) -> CellErro
     }
     if is_out_of_handles(&error) {
         return over(Limit::Handles, limits);
+    }
+    if is_too_random(&error) {
+        return over(Limit::Random, limits);
     }
     // wasmtime has no type for this; the test of the output limit notices when the text changes.
     if error.root_cause().to_string().contains("fuel allocated for hostcalls has been exhausted") {
@@ -184,7 +206,6 @@ fn explain(error: wasmtime::Error, cell: &Cell, limits: &CellLimits) -> CellErro
     }
     let seen = match (exit, trap) {
         (Some(exit), _) => format!("the tool ended its own process (exit code {})", exit.0),
-        _ if let Some(why) = too_many_random_bytes(&error) => format!("the tool broke off: {why}"),
         (_, Some(trap)) => format!("the tool broke off: {trap}"),
         _ => format!("the tool broke off: {}", error.root_cause()),
     };

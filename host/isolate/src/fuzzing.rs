@@ -54,7 +54,7 @@ impl Types {
 impl Parameters {
     /// Reads arguments and writes each of them again, as results are.
     pub fn there_and_back(&self, arguments: &str, bytes_max: usize) -> Result<Vec<String>, String> {
-        let values = value::arguments(arguments, &self.0)?;
+        let values = value::arguments(arguments, &self.0, usize::MAX).map_err(|why| format!("{why:?}"))?;
         Ok(values.iter().zip(&self.0).map(|(value, (_, ty))| value::json(value, ty, bytes_max)).collect())
     }
 }

@@ -85,6 +85,11 @@ impl Lanes {
 }
 
 impl Pace {
+    /// Of what nobody waits for.
+    pub(crate) fn slow() -> Self {
+        Self(AtomicU8::new(SLOW_MAX))
+    }
+
     fn is_slow(&self) -> bool {
         self.0.load(Ordering::Relaxed) >= SLOW
     }

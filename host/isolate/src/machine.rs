@@ -9,11 +9,12 @@ use certosa_syscall::{Cell, Errand, Hearing};
 use wasmtime::component::{Component, Instance, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
-use crate::cell::{self, CellError, End};
+use crate::cell::{self, Broke, CellError, End, Over};
 use crate::lanes::{Lanes, Pace};
 use crate::pool::{self, PoolError, PoolFacts};
+use crate::terms::{Breach, Terms};
 use crate::ticker::Ticker;
-use crate::typed::{Description, Skipped, Typed};
+use crate::typed::{Arguments, Description, Skipped, Typed};
 
 /// Where cells run. There is one in a house.
 pub struct Machine {
@@ -54,6 +55,8 @@ pub enum Code<'a> {
 pub struct Work<'p> {
     pub task: Task,
     pub limits: CellLimits,
+    /// What arguments and result are held to, if the bundle said anything of it.
+    pub terms: Option<Arc<dyn Terms>>,
     /// Who hears of it before its end.
     pub hearing: Hearing,
     /// What it may use outside, if its bundle was granted anything.
@@ -66,6 +69,13 @@ pub struct Work<'p> {
 pub struct Warm {
     store: Store<Cell>,
     instance: Instance,
+}
+
+/// A task whose arguments are in order.
+enum Admitted<'i> {
+    /// They go to the guest as they came.
+    Task,
+    Values(Arguments<'i>),
 }
 
 /// Why a component's code did not become an image.
@@ -145,16 +155,14 @@ impl Machine {
         Ok(linker.instantiate_pre(&component.map_err(|error| too_much(&error))?))
     }
 
-    /// Asks a bundle for what it offers, in a cell of its own and without any caller. What a typed one offers
-    /// is known without a cell.
-    pub async fn list(&self, image: &Image, limits: &CellLimits) -> End<Offer> {
-        let linked = match &image.bundle {
-            Bundle::Linked(linked) => linked,
-            Bundle::Typed(typed) => return End::without_a_cell(Ok(typed.offer())),
+    /// Asks a bundle for what it offers, in a cell of its own and without any caller. It stands back behind calls.
+    pub async fn list(&self, image: &Arc<Image>, limits: &CellLimits) -> End<Offer> {
+        let (ticking, image, limits) = (self.ticker.run(), Arc::clone(image), *limits);
+        let cell = async move {
+            let _ticking = ticking;
+            image.list(&limits).await
         };
-        let _ticking = self.ticker.run();
-        let mut store = image.store(limits, Hearing::default(), None);
-        cell::run(&mut store, async |store| linked.list(store).await).await
+        self.lanes.run(cell, &Pace::slow()).await.unwrap_or_else(|lost| End::lost(&lost))
     }
 
     /// Does one task in a cell of its own. The permit is the proof that it may run. `held` is kept for as long as
@@ -167,14 +175,11 @@ impl Machine {
         held: impl Send + 'static,
     ) -> End<Outcome> {
         let (ticking, image) = (self.ticker.run(), Arc::clone(image));
-        let Work { task, limits, hearing, errand, pace } = work;
+        let Work { task, limits, terms, hearing, errand, pace } = work;
         let cell = async move {
             let _held = (held, ticking);
             let mut store = image.store(&limits, hearing, errand);
-            let work = async |store: &mut Store<Cell>| {
-                let instance = image.instantiate(store).await?;
-                image.run(store, &instance, &task).await
-            };
+            let work = async |store: &mut Store<Cell>| image.work(store, &mut None, &task, terms.as_deref()).await;
             sized(cell::run(&mut store, work).await, &limits)
         };
         let end = self.lanes.run(cell, pace).await.unwrap_or_else(|lost| End::lost(&lost));
@@ -193,10 +198,10 @@ impl Machine {
         held: H,
     ) -> (End<Outcome>, Option<Warm>, Option<H>) {
         let (ticking, image) = (self.ticker.run(), Arc::clone(image));
-        let Work { task, limits, hearing, errand, pace } = work;
+        let Work { task, limits, terms, hearing, errand, pace } = work;
         let cell = async move {
             let _ticking = ticking;
-            let (end, warm) = image.run_again(warm, &task, &limits, (hearing, errand)).await;
+            let (end, warm) = image.run_again(warm, (&task, terms.as_deref()), &limits, (hearing, errand)).await;
             (end, warm, Some(held))
         };
         let ended = self.lanes.run(cell, pace).await.unwrap_or_else(|lost| (End::lost(&lost), None, None));
@@ -229,7 +234,7 @@ impl Image {
     async fn run_again(
         &self,
         warm: Option<Warm>,
-        task: &Task,
+        (task, terms): (&Task, Option<&dyn Terms>),
         limits: &CellLimits,
         (hearing, errand): (Hearing, Option<Arc<Errand>>),
     ) -> (End<Outcome>, Option<Warm>) {
@@ -241,17 +246,74 @@ impl Image {
             None => (self.store(limits, hearing, errand), None),
         };
         let mut made = known;
-        let work = async |store: &mut Store<Cell>| {
-            let instance = match known {
-                Some(instance) => instance,
-                None => self.instantiate(store).await?,
-            };
-            made = Some(instance);
-            self.run(store, &instance, task).await
-        };
+        let work = async |store: &mut Store<Cell>| self.work(store, &mut made, task, terms).await;
         let end = sized(cell::run(&mut store, work).await, limits);
         let is_good = matches!(&end.result, Ok(_) | Err(CellError::Refused(_))) && !store.data().left_open;
         (end, made.filter(|_| is_good).map(|instance| Warm { store, instance }))
+    }
+
+    async fn list(&self, limits: &CellLimits) -> End<Offer> {
+        match &self.bundle {
+            Bundle::Linked(linked) => {
+                let mut store = self.store(limits, Hearing::default(), None);
+                cell::run(&mut store, async |store| linked.list(store).await).await
+            }
+            // That is known without a cell.
+            Bundle::Typed(typed) => End::without_a_cell(Ok(typed.offer())),
+        }
+    }
+
+    /// A task from its arguments to its outcome. Nothing of the guest runs before its arguments are in order; its
+    /// instance is there, or is made.
+    async fn work(
+        &self,
+        store: &mut Store<Cell>,
+        made: &mut Option<Instance>,
+        task: &Task,
+        terms: Option<&dyn Terms>,
+    ) -> wasmtime::Result<Result<Outcome, Refusal>> {
+        let admitted = match self.admit(store, task, terms)? {
+            Ok(admitted) => admitted,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let instance = match *made {
+            Some(instance) => instance,
+            None => self.instantiate(store).await?,
+        };
+        *made = Some(instance);
+        let done = self.run(store, &instance, task, admitted).await?;
+        if let (Ok(outcome), Bundle::Linked(_), Some(terms)) = (&done, &self.bundle, terms) {
+            let Cell { meter, .. } = store.data();
+            // Of what is too large that is said.
+            if outcome.size() <= meter.limits().output_bytes_max {
+                terms.gives(outcome, meter.time_left()).map_err(|breach| match breach {
+                    Breach::Wrong(why) => wasmtime::Error::new(Broke(why)),
+                    Breach::Long => wasmtime::Error::new(Over(Limit::Cpu)),
+                })?;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Whether the bundle takes the arguments. What a typed one takes is said by its types, and what it gives has them.
+    fn admit(
+        &self,
+        store: &Store<Cell>,
+        task: &Task,
+        terms: Option<&dyn Terms>,
+    ) -> wasmtime::Result<Result<Admitted<'_>, Refusal>> {
+        let meter = &store.data().meter;
+        match (&self.bundle, task, terms) {
+            (Bundle::Typed(typed), _, _) => Ok(typed.arguments(task, meter.limits())?.map(Admitted::Values)),
+            (Bundle::Linked(_), Task::Call(call), Some(terms)) => {
+                match terms.takes(&call.arguments, meter.time_left()) {
+                    Ok(()) => Ok(Ok(Admitted::Task)),
+                    Err(Breach::Wrong(why)) => Ok(Err(Refusal::InvalidArguments(why))),
+                    Err(Breach::Long) => Err(wasmtime::Error::new(Over(Limit::Cpu))),
+                }
+            }
+            (Bundle::Linked(_), _, _) => Ok(Ok(Admitted::Task)),
+        }
     }
 
     async fn instantiate(&self, store: &mut Store<Cell>) -> wasmtime::Result<Instance> {
@@ -266,10 +328,12 @@ impl Image {
         store: &mut Store<Cell>,
         instance: &Instance,
         task: &Task,
+        admitted: Admitted<'_>,
     ) -> wasmtime::Result<Result<Outcome, Refusal>> {
-        match &self.bundle {
-            Bundle::Linked(linked) => linked.run(store, instance, task).await,
-            Bundle::Typed(typed) => typed.run(store, instance, task).await,
+        match (&self.bundle, admitted) {
+            (Bundle::Typed(typed), Admitted::Values(arguments)) => typed.run(store, instance, arguments).await.map(Ok),
+            (Bundle::Linked(linked), _) => linked.run(store, instance, task).await,
+            (Bundle::Typed(_), Admitted::Task) => Ok(Err(Refusal::Unknown)),
         }
     }
 }

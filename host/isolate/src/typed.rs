@@ -14,6 +14,7 @@ mod weight;
 
 use std::collections::HashMap;
 
+use certosa_model::{CellLimits, Limit};
 use certosa_syscall::Cell;
 use certosa_syscall::guest::{Content, Hints, Offer, Outcome, Refusal, Task, Tool, ToolResult};
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,8 @@ use wasmtime::component::types::{ComponentItem, ResultType};
 use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Type, Val};
 use wasmtime::{Engine, Store};
 
-use crate::cell::LIFT_SLACK_BYTES;
+use self::value::Unread;
+use crate::cell::{LIFT_SLACK_BYTES, Over};
 
 pub(crate) use describe::{contained, of_component, of_world, world_text};
 pub use describe::{describe, describe_in_child, wit, wit_in_child};
@@ -72,10 +74,20 @@ struct Export {
     fuel_percent: usize,
 }
 
+/// A function, and what it is called with.
+pub(crate) struct Arguments<'t> {
+    export: &'t Export,
+    values: Vec<Val>,
+}
+
 /// What a result may take in the host while it is lifted, for each byte of its JSON. Nothing is as much larger
 /// than its JSON as a list of bytes: three of them are eight characters of base64 in the two texts of a result,
 /// and three `Val`s.
 const HOST_BYTES_EACH: usize = size_of::<Val>() * 3 / 8;
+
+/// What arguments may take in the host for each byte of their JSON, whatever the memory of the cell: a number and a
+/// comma become a [`Val`] in an option, which is another.
+const HOST_BYTES_OF_JSON: usize = size_of::<Val>();
 
 /// What a model reads where a function returns nothing.
 const DONE: &str = "done";
@@ -149,19 +161,30 @@ impl Typed {
         &self.skipped
     }
 
-    /// Does one task. What is not a call of one of the tools is [`Refusal::Unknown`].
+    /// Reads the arguments of a task. What is not a call of one of the tools is [`Refusal::Unknown`].
+    pub(crate) fn arguments(
+        &self,
+        task: &Task,
+        limits: &CellLimits,
+    ) -> wasmtime::Result<Result<Arguments<'_>, Refusal>> {
+        let Task::Call(call) = task else { return Ok(Err(Refusal::Unknown)) };
+        let Some(export) = self.exports.get(&call.name) else { return Ok(Err(Refusal::Unknown)) };
+        // What was left out is nothing in JSON, and a value here.
+        let bytes_max = limits.memory_bytes_max.saturating_add(call.arguments.len().saturating_mul(HOST_BYTES_OF_JSON));
+        match value::arguments(&call.arguments, &export.parameters, bytes_max) {
+            Ok(values) => Ok(Ok(Arguments { export, values })),
+            Err(Unread::Wrong(why)) => Ok(Err(Refusal::InvalidArguments(why))),
+            Err(Unread::Large) => Err(wasmtime::Error::new(Over(Limit::Memory))),
+        }
+    }
+
+    /// Calls a function.
     pub(crate) async fn run(
         &self,
         store: &mut Store<Cell>,
         instance: &Instance,
-        task: &Task,
-    ) -> wasmtime::Result<Result<Outcome, Refusal>> {
-        let Task::Call(call) = task else { return Ok(Err(Refusal::Unknown)) };
-        let Some(export) = self.exports.get(&call.name) else { return Ok(Err(Refusal::Unknown)) };
-        let arguments = match value::arguments(&call.arguments, &export.parameters) {
-            Ok(arguments) => arguments,
-            Err(why) => return Ok(Err(Refusal::InvalidArguments(why))),
-        };
+        Arguments { export, values }: Arguments<'_>,
+    ) -> wasmtime::Result<Outcome> {
         let output_bytes_max = store.data().meter.limits().output_bytes_max;
         // The fuel counts what values take in the host.
         let fuel = output_bytes_max.saturating_mul(HOST_BYTES_EACH) / 100 * export.fuel_percent;
@@ -169,9 +192,9 @@ impl Typed {
         let missing = || wasmtime::Error::msg("the function is not there");
         let function = instance.get_func(&mut *store, export.index).ok_or_else(missing)?;
         let mut results = vec![Val::Bool(false); usize::from(export.result.is_some())];
-        function.call_async(&mut *store, &arguments, &mut results).await?;
+        function.call_async(&mut *store, &values, &mut results).await?;
         let result = results.first().zip(export.result.as_ref());
-        Ok(Ok(Outcome::Tool(tool_result(result, output_bytes_max))))
+        Ok(Outcome::Tool(tool_result(result, output_bytes_max)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The limits of a manifest: every number in its range.
 
-use certosa_model::{CellLimits, HouseLimits};
+use certosa_model::{CellLimits, CompileLimits, HouseLimits};
 use certosa_schema::{cell_limits, house_limits};
 
 use crate::plan::Check;
@@ -21,6 +21,7 @@ impl Check<'_> {
         let stack = self.bound(&path.field("stackKibMax"), said.get_stack_kib_max(), 64, 8_192);
         let handles = self.bound(&path.field("handlesMax"), said.get_handles_max(), 16, 1_000_000);
         let logs = self.bound(&path.field("logsMax"), said.get_logs_max(), 0, 100_000);
+        let random = self.bound(&path.field("randomKibMax"), said.get_random_kib_max(), 1, 65_536);
         let concurrency = self.bound(&path.field("concurrencyMax"), said.get_concurrency_max(), 1, 10_000);
         let caller = self.bound(&path.field("callerConcurrencyMax"), said.get_caller_concurrency_max(), 1, 10_000);
         let queue = self.bound(&path.field("queueMax"), said.get_queue_max(), 1, 100_000);
@@ -32,10 +33,18 @@ impl Check<'_> {
             stack_bytes_max: (stack? as usize) << 10,
             handles_max: handles? as usize,
             logs_max: logs?,
+            random_bytes_max: u64::from(random?) << 10,
             concurrency_max: concurrency?.min(cells_max) as usize,
             caller_concurrency_max: caller?.min(cells_max) as usize,
             queue_max: queue? as usize,
         })
+    }
+
+    /// They stand among the limits of cells.
+    pub(crate) fn compile_limits(&mut self, path: &Path, said: cell_limits::Reader<'_>) -> Option<CompileLimits> {
+        let wall = self.bound(&path.field(CompileLimits::TIME), said.get_compile_ms_max(), 1, 3_600_000);
+        let memory = self.bound(&path.field(CompileLimits::MEMORY), said.get_compile_mib_max(), 128, 65_536);
+        Some(CompileLimits { wall_ms_max: wall?, memory_bytes_max: u64::from(memory?) << 20 })
     }
 
     pub(crate) fn house_limits(&mut self, path: &Path, said: house_limits::Reader<'_>) -> Option<HouseLimits> {

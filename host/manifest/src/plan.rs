@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use capnp::text;
 use certosa_model::{
-    AddressRange, BundleName, CellLimits, CredentialName, CredentialRule, Digest, EgressLimits, HouseLimits, Pattern,
-    Patterns, Reach, Reuse,
+    AddressRange, BundleName, CellLimits, CompileLimits, CredentialName, CredentialRule, Digest, EgressLimits,
+    HouseLimits, Pattern, Patterns, Reach, Reuse,
 };
 use certosa_schema::{bundle, manifest, route, tls};
 
@@ -53,6 +53,7 @@ pub struct BundlePlan {
     pub source: ComponentSource,
     pub pinned: Option<Digest>,
     pub limits: CellLimits,
+    pub compile: CompileLimits,
     pub reuse: Reuse,
     /// How long a cell that is reused may idle.
     pub reuse_idle_ms_max: u32,
@@ -253,6 +254,7 @@ impl Check<'_> {
             }
         };
         let limits = self.cell_limits(&path.field("limits"), said.get_limits()?, house);
+        let compile = self.compile_limits(&path.field("limits"), said.get_limits()?);
         let idle = self.bound(&path.field("reuseIdleMsMax"), said.get_reuse_idle_ms_max(), 1, 86_400_000);
         let reuse = match said.get_reuse() {
             Ok(bundle::Reuse::Once) => Reuse::Once,
@@ -264,7 +266,9 @@ impl Check<'_> {
                 return Ok(None);
             }
         };
-        let (Some(name), Some(source), Some(mut limits), Some(reuse_idle_ms_max)) = (name, source, limits, idle) else {
+        let (Some(name), Some(source), Some(mut limits), Some(compile), Some(reuse_idle_ms_max)) =
+            (name, source, limits, compile, idle)
+        else {
             return Ok(None);
         };
         // One cell does one thing at a time; the lines see to it that calls come one by one.
@@ -278,7 +282,7 @@ impl Check<'_> {
             true => self.egress(&path.field("egress"), said.get_egress()?)?,
             false => None,
         };
-        Ok(Some(BundlePlan { name, source, pinned, limits, reuse, reuse_idle_ms_max, lists_change, egress }))
+        Ok(Some(BundlePlan { name, source, pinned, limits, compile, reuse, reuse_idle_ms_max, lists_change, egress }))
     }
 
     fn file(&mut self, path: &Path, text: text::Reader<'_>) -> Option<ComponentSource> {

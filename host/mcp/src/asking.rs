@@ -46,7 +46,7 @@ impl Request<'_> {
         }
         let answers = asked.iter_mut().map(|(question, waiting)| async {
             match waiting.answer().await {
-                Some(Ok(value)) => match certosa_house::parse_json(&value) {
+                Some(Ok(value)) => match certosa_model::parse_json(&value) {
                     Ok(_) => Ok(CellAnswer { id: question.id.clone(), value }),
                     Err(why) => Err(format!("the client's answer: {why}")),
                 },

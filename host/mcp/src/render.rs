@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use certosa_house::{CallError, role_name};
-use certosa_model::Event;
+use certosa_model::{Event, Limit};
 use certosa_syscall::guest::{
     Completion, Content, Outcome, PromptResult, Question, QuestionKind, ResourceBody, ResourceContents, ToolResult,
 };
@@ -83,11 +83,11 @@ pub(crate) fn refusal(error: &CallError) -> serde_json::Value {
     let details = match error {
         CallError::Unknown(kind) => vec![("kind", json!(format!("unknown-{}", kind.as_str())))],
         CallError::Arguments(_) => vec![("kind", json!("arguments"))],
-        CallError::Busy { retry_after_ms, set_by, bound } => {
+        CallError::Busy { retry_after_ms, field, bound } => {
             vec![
                 ("kind", json!("busy")),
-                ("limit", json!("concurrency")),
-                ("setBy", json!(set_by)),
+                ("limit", json!(if *field == Limit::Wall.field() { Limit::Wall } else { Limit::Concurrency })),
+                ("setBy", json!(field)),
                 ("bound", json!(bound)),
                 ("retryAfterMs", json!(retry_after_ms)),
             ]

@@ -300,7 +300,7 @@ impl Request<'_> {
         };
         let state = self.params.request_state.as_deref().map_or(Ok(None), open)?;
         let responses = self.params.input_responses.iter().flatten();
-        let answer = |(id, value): (&String, &&RawValue)| match certosa_house::parse_json(value.get()) {
+        let answer = |(id, value): (&String, &&RawValue)| match certosa_model::parse_json(value.get()) {
             Ok(_) => Ok(CellAnswer { id: id.clone(), value: value.get().to_owned() }),
             Err(error) => Err(format!("inputResponses: {error}")),
         };
@@ -323,7 +323,7 @@ impl Request<'_> {
         let Some(wanted) = catalog.params(self.route) else { return Ok(()) };
         let tool = catalog.view(self.route).item(List::Tools, &self.message.caller, name);
         let Some(params) = tool.and_then(|tool| wanted.get(tool.subject)) else { return Ok(()) };
-        let arguments = certosa_house::parse_json(arguments).unwrap_or_default();
+        let arguments = certosa_model::parse_json(arguments).unwrap_or_default();
         headers::check_params(&self.message.headers, params, &arguments).map_err(|why| self.mismatch(&why))
     }
 
@@ -380,7 +380,7 @@ impl Request<'_> {
 
 /// An object whose members are all texts.
 fn texts(object: &str) -> Result<Vec<(String, String)>, String> {
-    let value = certosa_house::parse_json(object).map_err(|error| error.to_string())?;
+    let value = certosa_model::parse_json(object).map_err(|error| error.to_string())?;
     let Value::Object(members) = value else { return Err("they are not an object".to_owned()) };
     let text = |(name, value): (String, Value)| match value {
         Value::String(text) => Ok((name, text)),

@@ -64,7 +64,7 @@ impl Seal {
 impl Bound<'_> {
     fn bytes(&self) -> [u8; 71] {
         // A client may write the same arguments in another order or with other spaces in the next round.
-        let parsed = certosa_house::parse_json(self.arguments);
+        let parsed = certosa_model::parse_json(self.arguments);
         let arguments = parsed.map_or_else(|_| self.arguments.to_owned(), |arguments| arguments.to_string());
         let kind = self.kind.as_str();
         let (caller, route, bundle) = (self.caller.as_str(), self.route, self.bundle);

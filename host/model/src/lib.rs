@@ -30,6 +30,7 @@ mod credential;
 mod digest;
 mod event;
 mod header;
+mod json;
 mod limits;
 mod name;
 mod pattern;
@@ -44,7 +45,8 @@ pub use credential::{CredentialName, CredentialNameError, CredentialRule, Inject
 pub use digest::{Digest, DigestError};
 pub use event::{Change, Event, Lists, LogLevel, Progress};
 pub use header::{is_hop_by_hop, is_hosts};
-pub use limits::{CellLimits, EgressLimits, HouseLimits, Limit, Reuse, Usage};
+pub use json::{JsonError, parse as parse_json};
+pub use limits::{CellLimits, CompileLimits, EgressLimits, HouseLimits, Limit, Reuse, Usage};
 pub use name::{BundleName, NameError, TOOL_NAME_BYTES_MAX, ToolName};
 pub use pattern::{Pattern, PatternError, Patterns};
 pub use reach::{

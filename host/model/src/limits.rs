@@ -12,9 +12,18 @@ pub struct CellLimits {
     pub stack_bytes_max: usize,
     pub handles_max: usize,
     pub logs_max: u32,
+    pub random_bytes_max: u64,
     pub concurrency_max: usize,
     pub caller_concurrency_max: usize,
     pub queue_max: usize,
+}
+
+/// Bounds of the children that make code of a component and look at its types, as `CellLimits` in `certosa.capnp`
+/// explains them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompileLimits {
+    pub wall_ms_max: u32,
+    pub memory_bytes_max: u64,
 }
 
 /// Which calls share a cell, as `Reuse` in `certosa.capnp` explains it.
@@ -66,7 +75,20 @@ pub enum Limit {
     Stack,
     Output,
     Handles,
+    Random,
     Concurrency,
+}
+
+impl CompileLimits {
+    /// The fields of the manifest that set them.
+    pub const TIME: &str = "compileMsMax";
+    pub const MEMORY: &str = "compileMibMax";
+}
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        Self { wall_ms_max: 180_000, memory_bytes_max: 8 << 30 }
+    }
 }
 
 impl Default for EgressLimits {
@@ -106,6 +128,7 @@ impl Limit {
             Self::Stack => "stack",
             Self::Output => "output",
             Self::Handles => "handles",
+            Self::Random => "random",
             Self::Concurrency => "concurrency",
         }
     }
@@ -119,6 +142,7 @@ impl Limit {
             Self::Stack => "stackKibMax",
             Self::Output => "outputKibMax",
             Self::Handles => "handlesMax",
+            Self::Random => "randomKibMax",
             Self::Concurrency => "queueMax",
         }
     }

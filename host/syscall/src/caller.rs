@@ -108,7 +108,7 @@ impl WasiView for Cell {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let wasi = self.wasi.get_or_insert_with(|| {
             let errors = Arc::default();
-            Box::new(Wasi { context: wasi::context(&errors), errors })
+            Box::new(Wasi { context: wasi::context(&errors, self.meter.limits().random_bytes_max), errors })
         });
         WasiCtxView { ctx: &mut wasi.context, table: &mut self.table }
     }

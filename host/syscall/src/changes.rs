@@ -37,3 +37,23 @@ impl Cell {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Hearing;
+
+    #[test]
+    fn changes_are_bounded_and_each_is_said_once() {
+        let mut cell = Cell::new(crate::meter::tests::limits(), Hearing::default(), None);
+        for number in (0..CHANGES_MAX).chain(0..CHANGES_MAX) {
+            cell.resource_updated(format!("a://{number}"));
+        }
+        assert_eq!((cell.changes.len(), cell.meter.events_dropped), (CHANGES_MAX, 0));
+        cell.resource_updated("a://more".to_owned());
+        assert_eq!((cell.end().len(), cell.meter.events_dropped), (CHANGES_MAX, 1));
+        cell.resource_updated("x".repeat(URI_BYTES_MAX));
+        cell.resource_updated("x".repeat(URI_BYTES_MAX + 1));
+        assert_eq!((cell.end().len(), cell.meter.events_dropped), (1, 2));
+    }
+}

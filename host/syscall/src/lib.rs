@@ -31,7 +31,7 @@ pub use clock::{CpuClock, Weight};
 pub use errand::{Egress, Errand, Granted, Grants, Seen};
 pub use guest::Linked;
 pub use meter::{CORE_INSTANCES_MAX, CpuSpent, MEMORIES_MAX, Meter, TABLES_MAX};
-pub use wasi::{is_out_of_handles, too_many_random_bytes};
+pub use wasi::{is_out_of_handles, is_too_random};
 
 use wasmtime::component::{HasSelf, Linker};
 

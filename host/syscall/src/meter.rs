@@ -67,6 +67,11 @@ impl Meter {
         self.check(self.clock.spent())
     }
 
+    /// Time on the processor that is left, as of the last look.
+    pub fn time_left(&self) -> Duration {
+        Duration::from_millis(self.limits.cpu_ms_max.into()).saturating_sub(self.clock.spent())
+    }
+
     fn check(&self, spent: Duration) -> Result<(), CpuSpent> {
         let ms_max = self.limits.cpu_ms_max;
         if spent > Duration::from_millis(ms_max.into()) { Err(CpuSpent(ms_max)) } else { Ok(()) }
@@ -114,11 +119,11 @@ impl ResourceLimiter for Meter {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn meter() -> Meter {
-        Meter::new(CellLimits {
+    pub(crate) fn limits() -> CellLimits {
+        CellLimits {
             memory_bytes_max: 1000,
             cpu_ms_max: 20,
             wall_ms_max: 1,
@@ -126,10 +131,15 @@ mod tests {
             stack_bytes_max: 1,
             handles_max: 1,
             logs_max: 1,
+            random_bytes_max: 1,
             concurrency_max: 1,
             caller_concurrency_max: 1,
             queue_max: 1,
-        })
+        }
+    }
+
+    fn meter() -> Meter {
+        Meter::new(limits())
     }
 
     #[test]

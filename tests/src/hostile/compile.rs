@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use certosa_isolate::{Code, CodeError, Form, ImageError, Machine, check_shape, compile, describe};
-use certosa_model::CellLimits;
+use certosa_model::{CellLimits, CompileLimits};
 use serde_json::json;
 
 use super::{ask, folder, number, plain, still_serves};
@@ -44,6 +44,26 @@ fn opens_or_says_why(what: &str, component: &[u8]) -> bool {
     assert!(!checked.stderr.contains("panicked"), "{what}: {checked:?}");
     still_serves(&House::in_folder(super::folder(&[])));
     false
+}
+
+#[test]
+fn what_compiling_takes_is_bounded_for_each_bundle() {
+    let functions = numbered(20_000, |text, index| {
+        write!(text, "(func (param i32) (result i32) (i32.mul (local.get 0) (i32.const {index})))")
+    });
+    let large = beside(&functions);
+    let check = |limits: &str| folder(&[("hostile", &large, &format!(", limits = ({limits})"))]).run(&["check"]);
+    for (limit, bound) in [("compileMsMax", 20), ("compileMibMax", 128)] {
+        let checked = check(&format!("{limit} = {bound}"));
+        let said = format!("compiling it takes more than it may: {limit} = {bound}, set by the operator");
+        assert!(checked.code == 3 && checked.stderr.contains(&said), "{checked:?}");
+    }
+    let started = Instant::now();
+    assert_eq!(check("").code, 0);
+    // It is measured here, and this machine may be busy: what it took once is enough with a tenth more.
+    let enough = started.elapsed().as_millis() * 11 / 10 + 2_000;
+    let checked = check(&format!("compileMsMax = {enough}, compileMibMax = 1024"));
+    assert_eq!(checked.code, 0, "{checked:?}");
 }
 
 #[test]
@@ -127,6 +147,7 @@ fn limits() -> CellLimits {
         stack_bytes_max: 512 << 10,
         handles_max: 100,
         logs_max: 10,
+        random_bytes_max: 1 << 10,
         concurrency_max: 1,
         caller_concurrency_max: 1,
         queue_max: 1,
@@ -149,7 +170,7 @@ fn fate(machine: &Machine, bytes: &[u8]) -> Fate {
     if shape.form() != Form::Typed || !shape.imports.is_empty() {
         return Fate::NoComponent;
     }
-    let code = match compile(bytes, &program(), COMPILE) {
+    let code = match compile(bytes, &program(), COMPILE, CompileLimits::default()) {
         Ok(code) => code,
         Err(CodeError::Invalid(why)) => {
             assert!(!why.contains("gave up") && !why.contains("panicked"), "{why}");
@@ -157,7 +178,7 @@ fn fate(machine: &Machine, bytes: &[u8]) -> Fate {
         }
         Err(error) => panic!("{error:?}"),
     };
-    let described = match describe(bytes, &program(), DESCRIBE) {
+    let described = match describe(bytes, &program(), DESCRIBE, CompileLimits::default()) {
         Ok(described) => described,
         Err(CodeError::Exports(_)) => return Fate::NotDescribed,
         Err(error) => panic!("{error:?}"),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{ask, broke_off, call, guest, house, number, plain, refused, still_serves};
+use super::{ask, call, guest, house, number, plain, refused, still_serves};
 use crate::support::House;
 
 const FUNCTIONS: &str = "
@@ -101,16 +101,18 @@ fn sleeping_ends_with_the_time_on_the_wall() {
 
 #[test]
 fn random_numbers_are_bounded_at_once() {
-    let house = house(&guest(FUNCTIONS, CODE), "");
-    for function in ["random", "insecure"] {
-        assert_eq!(number(&ask(&house, function, 59_000)), 59_000);
-        assert_eq!(number(&ask(&house, function, 65_536)), 65_536);
-        for bytes in [65_537, u32::MAX] {
-            let why = format!("asked for {bytes} random bytes at once, where 65536 are allowed, set by the house");
-            broke_off(&ask(&house, function, bytes), &why);
+    for (limits, kib) in [("", 64), ("randomKibMax = 100", 100)] {
+        let house = house(&guest(FUNCTIONS, CODE), limits);
+        for function in ["random", "insecure"] {
+            for bytes in [kib * 1024 / 10 * 9, kib * 1024] {
+                assert_eq!(number(&ask(&house, function, bytes)), u64::from(bytes));
+            }
+            for bytes in [kib * 1024 + 1, u32::MAX] {
+                refused(&ask(&house, function, bytes), "random", "randomKibMax", kib.into());
+            }
         }
+        still_serves(&house);
     }
-    still_serves(&house);
 }
 
 /// One instruction may move the whole memory. It is waited for, and counts.

@@ -139,6 +139,61 @@ async fn one_caller_has_no_more_than_its_share() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_has_only_so_many_cells_and_so_has_the_house() {
+    let bytes = guest("sleep: func(number: u32) -> u32;", SLEEP);
+    let fields = ", limits = (concurrencyMax = 2)";
+    let folder = folder(&[("hostile", &bytes, fields), ("other", &bytes, fields)]);
+    let manifest = std::fs::read_to_string(folder.path("manifest.capnp")).unwrap();
+    folder.write("manifest.capnp", manifest.replacen("bundles = ", "limits = (cellsMax = 3), bundles = ", 1));
+    let inside = Inside::open(folder).await;
+    for tool in ["hostile_sleep", "other_sleep"] {
+        inside.begin("eve", tool, 1).await.unwrap().0.unwrap();
+    }
+    let took = async |calls: &[(&str, &str)]| {
+        let begun: Vec<_> = calls.iter().map(|(caller, tool)| inside.begin(caller, tool, 1_000)).collect();
+        let mut took = Vec::new();
+        for call in begun {
+            let (result, time) = call.await.unwrap();
+            assert_eq!(result.unwrap(), 1_000);
+            took.push(time);
+        }
+        took.sort_unstable();
+        took
+    };
+    let (own, other) = ("hostile_sleep", "other_sleep");
+    // Three of one bundle: two at a time, although the house has room for three.
+    let waits = took(&[("ana", own), ("bob", own), ("cid", own)]).await;
+    assert!(waits[1] < Duration::from_millis(1_900) && waits[2] >= Duration::from_millis(1_950), "{waits:?}");
+    // Two of each: three at a time, although each bundle has room for both of its own.
+    let waits = took(&[("ana", own), ("bob", own), ("cid", other), ("dan", other)]).await;
+    assert!(waits[2] < Duration::from_millis(1_900) && waits[3] >= Duration::from_millis(1_950), "{waits:?}");
+    let waits = took(&[("ana", own), ("bob", own), ("cid", other)]).await;
+    assert!(waits[2] < Duration::from_millis(1_900), "{waits:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_is_no_longer_than_a_call() {
+    let bytes = guest("sleep: func(number: u32) -> u32;", SLEEP);
+    let fields = ", limits = (concurrencyMax = 1, wallMsMax = 900)";
+    let inside = Inside::open(folder(&[("hostile", &bytes, fields)])).await;
+    inside.begin("eve", "hostile_sleep", 1).await.unwrap().0.unwrap();
+    let first = inside.begin("ana", "hostile_sleep", 800);
+    sleep(Duration::from_millis(100)).await;
+    let second = inside.begin("bob", "hostile_sleep", 800);
+    sleep(Duration::from_millis(50)).await;
+    let (refused, took) = inside.begin("cid", "hostile_sleep", 1).await.unwrap();
+    let refused = refused.unwrap_err();
+    assert!(matches!(refused, CallError::Busy { field: "wallMsMax", bound: 900, .. }), "{refused:?}");
+    assert!(refused.to_string().contains("(wallMsMax = 900, set by the operator)"), "{refused}");
+    assert!((900..1_300).contains(&took.as_millis()), "{took:?}");
+    // Who waited for 90 % of it was served.
+    for call in [first, second] {
+        assert_eq!(call.await.unwrap().0.unwrap(), 800);
+    }
+    inside.still_serves().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_waits_too_much_is_told_by_which_bound() {
     let bytes = guest("sleep: func(number: u32) -> u32;", SLEEP);
     let fields = ", limits = (concurrencyMax = 3, callerConcurrencyMax = 1, queueMax = 2)";
@@ -146,7 +201,7 @@ async fn who_waits_too_much_is_told_by_which_bound() {
     let calls: Vec<_> = (0..3).map(|_| inside.begin("ana", "hostile_sleep", 800)).collect();
     sleep(Duration::from_millis(200)).await;
     let refused = inside.begin("ana", "hostile_sleep", 800).await.unwrap().0.unwrap_err();
-    assert!(matches!(refused, CallError::Busy { set_by: "queueMax", bound: 2, .. }), "{refused:?}");
+    assert!(matches!(refused, CallError::Busy { field: "queueMax", bound: 2, .. }), "{refused:?}");
     assert!(refused.to_string().contains("(queueMax = 2, set by the operator)"), "{refused}");
     // Others find a place beside it.
     assert_eq!(inside.begin("bob", "hostile_sleep", 10).await.unwrap().0.unwrap(), 10);

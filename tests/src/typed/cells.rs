@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use certosa_model::CompileLimits;
 use serde_json::{Value, json};
 
 use super::{component, module, program};
@@ -120,6 +121,31 @@ fn lies_of_the_canonical_abi_end_the_call_alone() {
     still_serves(&house);
 }
 
+/// What was left out takes no JSON, and room in the host.
+#[test]
+fn what_is_left_out_of_arguments_is_bounded() {
+    let fields: String = (0..200).map(|n| format!("field{n}: option<bool>, ")).collect();
+    let wit = format!(
+        "package t:hostile; interface i {{ record wide {{ {fields} }} f: func(x: list<wide>) -> u32; }}
+         world w {{ export i; }}"
+    );
+    let code = r#"(func (export "t:hostile/i#f") (param i32 i32) (result i32) (local.get 1))"#;
+    let folder = Folder::new(&bundles(&["hostile"], ""));
+    folder.write("hostile.wasm", component(&wit, &module(code)));
+    let house = House::in_folder(folder);
+    // Of 64 MiB each record takes some 14.3 KiB.
+    let records = |count: usize| house.call("hostile_f", json!({"x": vec![json!({}); count]}));
+    assert_eq!(text(&records(4_200)), "4200");
+    for count in [5_000, 500_000] {
+        let started = Instant::now();
+        let result = records(count);
+        refused_by(&result, "memory");
+        assert!(text(&result).contains("memoryMibMax = 64, set by the operator"), "{result}");
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    }
+    assert_eq!(text(&records(1)), "1");
+}
+
 #[test]
 fn large_arguments_take_no_long_time() {
     let house = house("");
@@ -143,13 +169,18 @@ fn corrupted_components_never_crash_the_describing_child() {
             let at = bytes.len() - 1 - chance.below(bytes.len() * 2 / 3);
             bytes[at] ^= 1 << chance.below(8);
         }
-        match certosa_isolate::describe(&bytes, &program(), "internal-describe-component") {
+        match certosa_isolate::describe(&bytes, &program(), "internal-describe-component", CompileLimits::default()) {
             Ok(_) | Err(certosa_isolate::CodeError::Exports(_)) => {}
             Err(error) => panic!("{error:?}"),
         }
     }
     for part in [9, 100, whole.len() / 3, whole.len() - 1] {
-        let described = certosa_isolate::describe(&whole[..part], &program(), "internal-describe-component");
+        let described = certosa_isolate::describe(
+            &whole[..part],
+            &program(),
+            "internal-describe-component",
+            CompileLimits::default(),
+        );
         assert!(described.is_err(), "{part}");
     }
 }

@@ -4,7 +4,7 @@ use certosa_isolate::CellError;
 use serde_json::Value;
 
 use super::types::{Chance, Ty, Types, broken};
-use super::{Bench, Loaded, boxed, echoes, is_refusal};
+use super::{Bench, Loaded, TIME, boxed, echoes, is_refusal};
 
 const COMPONENTS: u64 = 30;
 const TYPES_EACH: usize = 10;
@@ -27,7 +27,7 @@ fn every_value_of_every_type_comes_back() {
             for _ in 0..VALUES_EACH {
                 let value = types.value(&mut chance, ty, 4);
                 let place = || format!("seed {seed}, {}: {value}\n{}", ty.wit(), types.wit());
-                assert_eq!(schema.check(&boxed(&value)), Ok(()), "{}", place());
+                assert_eq!(schema.check(&boxed(&value), TIME), Ok(()), "{}", place());
                 let got = loaded.echo(index, &value).unwrap_or_else(|error| panic!("{error:?}: {}", place()));
                 assert_eq!(types.plain(ty, &got), types.plain(ty, &value), "{}", place());
                 for _ in 0..MISFITS_EACH {
@@ -42,12 +42,12 @@ fn every_value_of_every_type_comes_back() {
 /// Breaks a value somewhere: schema and conversion agree on whether it still fits, and the host is not harmed.
 fn misfit(loaded: &Loaded<'_>, index: usize, chance: &mut Chance, value: &Value) -> bool {
     let broken = broken(chance, value);
-    let fits = loaded.input(index).check(&boxed(&broken));
+    let fits = loaded.input(index).check(&boxed(&broken), TIME);
     match (fits, loaded.echo(index, &broken)) {
         (Ok(()), Ok(_)) => false,
         (Err(_), Err(error)) if is_refusal(&error) => true,
         (Ok(()), Err(CellError::Refused(why))) => panic!("the schema takes {broken}, and the machine says {why:?}"),
-        (Err(why), Ok(_)) => panic!("the machine takes {broken}, and the schema says {why}"),
+        (Err(why), Ok(_)) => panic!("the machine takes {broken}, and the schema says {why:?}"),
         (_, Err(error)) => panic!("{broken}: {error:?}"),
     }
 }

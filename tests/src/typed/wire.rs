@@ -126,6 +126,8 @@ fn functions_are_tools() {
     assert_eq!(sum["structuredContent"], json!({"result": u64::MAX}));
     assert_eq!(text(&sum), u64::MAX.to_string());
     assert_eq!(house.call("sums_add", json!({"a": 1e3, "b": 2.0}))["structuredContent"], json!({"result": 1002}));
+    let large = house.call("sums_add", json!({"a": 1e18, "b": 1}));
+    assert_eq!(large["structuredContent"], json!({"result": 1_000_000_000_000_000_001_u64}));
     assert_eq!(text(&house.call("sums_divide", json!({"a": 7, "b": 2}))), "3");
     let failed = house.call("sums_divide", json!({"a": 7, "b": 0}));
     assert_eq!((text(&failed), &failed["isError"]), ("division by zero", &json!(true)));
@@ -141,10 +143,10 @@ fn functions_are_tools() {
 
     for (arguments, why) in [
         (json!({"a": 1}), "\"b\""),
-        (json!({"a": 1, "b": 2, "c": 3}), "c"),
-        (json!({"a": -1, "b": 2}), "minimum"),
-        (json!({"a": "1", "b": 2}), "integer"),
-        (json!({"a": 1e19, "b": 2}), "digits alone"),
+        (json!({"a": 1, "b": 2, "c": 3}), "there is no \"c\""),
+        (json!({"a": -1, "b": 2}), "at /a: an integer from 0 to 18446744073709551615 is expected"),
+        (json!({"a": "1", "b": 2}), "at /a: an integer from"),
+        (json!({"a": 2e19, "b": 2}), "at /a: an integer from"),
     ] {
         let refused = house.call("sums_add", arguments);
         assert!(text(&refused).contains("the arguments do not fit") && text(&refused).contains(why), "{refused}");
@@ -173,6 +175,51 @@ fn comments_are_descriptions() {
     assert_eq!(point["description"], "A place on the plane.");
     assert_eq!(point["properties"]["x"]["description"], "To the right.");
     assert_eq!(tool(&tools, "odd_greet")["description"], "greet: func() -> string");
+}
+
+#[test]
+fn comments_of_cases_and_flags_are_descriptions() {
+    let wit = "package t:t;
+        interface i {
+            enum colour {
+                /// Like a tomato.
+                red,
+                green,
+            }
+            flags rights {
+                /// Look at it.
+                read,
+                /// Change it.
+                write,
+            }
+            enum plain { a, b }
+            f: func(c: colour, r: rights, p: plain) -> colour;
+        }
+        world w { export i; }";
+    let code = r#"(func (export "t:t/i#f") (param i32 i32 i32) (result i32) (local.get 0))"#;
+    let house = house(&[("t", with_docs(component(wit, &module(code)), wit))]);
+    let tools = tools(&house);
+    let types = &tool(&tools, "t_f")["inputSchema"]["$defs"];
+    let red = json!({"description": "Like a tomato.", "const": "red"});
+    assert_eq!(types["i-colour"], json!({"type": "string", "oneOf": [red, {"const": "green"}]}));
+    assert_eq!(types["i-rights"]["items"]["oneOf"][1], json!({"description": "Change it.", "const": "write"}));
+    assert_eq!(types["i-plain"], json!({"type": "string", "enum": ["a", "b"]}));
+    let given = house.call("t_f", json!({"c": "green", "r": ["write"], "p": "b"}));
+    assert_eq!(given["structuredContent"], json!({"result": "green"}));
+    let refused = house.call("t_f", json!({"c": "blue", "r": [], "p": "b"}));
+    assert!(text(&refused).contains("at /c: there is no \"blue\""), "{refused}");
+}
+
+#[test]
+fn many_fields_of_bytes_are_no_hindrance() {
+    let fields: String = (0..150).map(|n| format!("field{n}: option<list<u8>>, ")).collect();
+    let wit = format!(
+        "package t:t; interface i {{ record blobs {{ {fields} }} f: func(x: blobs) -> u32; }} world w {{ export i; }}"
+    );
+    let code = r#"(func (export "t:t/i#f") (param i32) (result i32)
+        (i32.load8_u (i32.load offset=4 (local.get 0))))"#;
+    let house = house(&[("t", component(&wit, &module(code)))]);
+    assert_eq!(text(&house.call("t_f", json!({"x": {"field0": "Bw=="}}))), "7");
 }
 
 /// One function that anyone can call, and others that need a resource.

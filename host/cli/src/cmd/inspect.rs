@@ -1,10 +1,11 @@
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use certosa_house::Offer;
 use certosa_isolate::{Code, CodeError, Description, Form, Machine, Shape, Skipped, check_shape, compile, describe};
-use certosa_model::{CellLimits, TOOL_NAME_BYTES_MAX};
+use certosa_model::{CellLimits, CompileLimits, TOOL_NAME_BYTES_MAX};
 use certosa_syscall::Need;
 
 use crate::args::Output;
@@ -34,6 +35,7 @@ const CELL: CellLimits = CellLimits {
     stack_bytes_max: 512 << 10,
     handles_max: 1024,
     logs_max: 0,
+    random_bytes_max: 64 << 10,
     concurrency_max: 1,
     caller_concurrency_max: 1,
     queue_max: 1,
@@ -88,17 +90,19 @@ fn offer(bytes: &[u8], shape: &Shape) -> anyhow::Result<Found> {
         return Ok(Found::unusable(format!("it imports {import}, which no manifest can grant yet")));
     }
     let compilers = opening::compilers()?;
-    let code = match usable(compile(bytes, &compilers.program, compilers.task))? {
+    let code = match usable(compile(bytes, &compilers.program, compilers.task, CompileLimits::default()))? {
         Ok(code) => code,
         Err(why) => return Ok(Found::unusable(why)),
     };
     let described = match shape.form() {
         Form::Nothing => return Ok(Found::unusable("none of its exports is for a house")),
         Form::World => None,
-        Form::Typed => match usable(describe(bytes, &compilers.program, compilers.describe_task))? {
-            Ok(described) => Some(described),
-            Err(why) => return Ok(Found::unusable(why)),
-        },
+        Form::Typed => {
+            match usable(describe(bytes, &compilers.program, compilers.describe_task, CompileLimits::default()))? {
+                Ok(described) => Some(described),
+                Err(why) => return Ok(Found::unusable(why)),
+            }
+        }
     };
     listed(&code, described)
 }
@@ -111,7 +115,7 @@ fn listed(code: &[u8], described: Option<Description>) -> anyhow::Result<Found> 
         Some(described) => machine.typed_image(Code::Bytes(code), CELL.stack_bytes_max, described, TOOL_NAME_BYTES_MAX),
     };
     let image = match image {
-        Ok(image) => image,
+        Ok(image) => Arc::new(image),
         Err(error) => return Ok(Found::unusable(error)),
     };
     let listed = opening::runtime()?.block_on(machine.list(&image, &CELL));

@@ -2,21 +2,21 @@
 //! so that looking at them takes long, or much memory; that is the component's fault and stays in the child.
 
 use std::collections::HashMap;
-use std::io::{self, Read as _, Write as _};
+use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::path::Path;
 
-use certosa_confine::{Cage, Job};
+use certosa_model::CompileLimits;
 use wit_component::{DecodedWasm, WitPrinter};
 use wit_parser::{Function as WitFunction, FunctionKind, InterfaceId, Resolve, Type, World, WorldItem, WorldKey};
 
 use super::schema::Schemas;
 use super::{Description, Function, Skipped, docs};
-use crate::compile::{COMPONENT_BYTES_MAX, CodeError};
+use crate::compile::{self, CodeError, Reader};
 use crate::inspect::is_ours_or_wasi;
 
-const WALL_MS_MAX: u64 = 60_000;
-const CPU_S_MAX: u64 = 20;
-const MEMORY_BYTES_MAX: u64 = 1 << 30;
+/// Unless the bundle's own are tighter: to look at types takes less than to compile.
+const LIMITS: CompileLimits = CompileLimits { wall_ms_max: 30_000, memory_bytes_max: 1 << 30 };
 const OUTPUT_BYTES_MAX: u64 = 32 << 20;
 
 /// As many tools as the house takes from any bundle.
@@ -29,51 +29,37 @@ const SKIPPED_MAX: usize = 100;
 const SKIPPED_CHARS_MAX: usize = 300;
 
 /// Describes `component` in a child of `program` (our own binary), which runs [`describe_in_child`] when its
-/// only argument is `task`.
-pub fn describe(component: &[u8], program: &Path, task: &str) -> Result<Description, CodeError> {
-    serde_json::from_slice(&ask(component, program, task)?)
+/// first argument is `task`.
+pub fn describe(component: &[u8], program: &Path, task: &str, limits: CompileLimits) -> Result<Description, CodeError> {
+    serde_json::from_slice(&ask(component, program, task, limits)?)
         .map_err(|error| CodeError::Exports(format!("their reader said something else: {error}")))
 }
 
 /// The world of `component` as WIT text, written in a child of `program` (our own binary), which runs
-/// [`wit_in_child`] when its only argument is `task`.
+/// [`wit_in_child`] when its first argument is `task`.
 pub fn wit(component: &[u8], program: &Path, task: &str) -> Result<String, CodeError> {
-    String::from_utf8(ask(component, program, task)?)
+    String::from_utf8(ask(component, program, task, CompileLimits::default())?)
         .map_err(|error| CodeError::Exports(format!("their reader said something else: {error}")))
 }
 
-fn ask(component: &[u8], program: &Path, task: &str) -> Result<Vec<u8>, CodeError> {
-    let job = Job {
-        program,
-        args: vec![task.into()],
-        env: Vec::new(),
-        input: component,
-        wall_ms_max: WALL_MS_MAX,
-        output_bytes_max: OUTPUT_BYTES_MAX,
-    };
-    let finished = job.run().map_err(CodeError::of_job)?;
-    if !finished.success {
-        let said = finished.errors.trim();
-        let gave_up = || format!("their reader gave up ({})", finished.status);
-        return Err(CodeError::Exports(if said.is_empty() { gave_up() } else { said.to_owned() }));
-    }
-    Ok(finished.output)
+fn ask(component: &[u8], program: &Path, task: &str, limits: CompileLimits) -> Result<Vec<u8>, CodeError> {
+    let (what, house) = ("looking at its types", LIMITS);
+    let reader = Reader { program, task, what, limits, house, output_bytes_max: OUTPUT_BYTES_MAX };
+    reader.run(component)?.map_err(CodeError::Exports)
 }
 
 /// The child's half of [`describe`]: a component on standard input, its description on standard output.
-pub fn describe_in_child() -> io::Result<()> {
-    answer(|component| serde_json::to_vec(&of_component(component)?).map_err(|error| error.to_string()))
+pub fn describe_in_child(bounds: impl Iterator<Item = OsString>) -> io::Result<()> {
+    answer(bounds, |component| serde_json::to_vec(&of_component(component)?).map_err(|error| error.to_string()))
 }
 
 /// The child's half of [`wit`]: a component on standard input, its world on standard output.
-pub fn wit_in_child() -> io::Result<()> {
-    answer(|component| world_text(component).map(String::into_bytes))
+pub fn wit_in_child(bounds: impl Iterator<Item = OsString>) -> io::Result<()> {
+    answer(bounds, |component| world_text(component).map(String::into_bytes))
 }
 
-fn answer(read: fn(&[u8]) -> Result<Vec<u8>, String>) -> io::Result<()> {
-    Cage { folder: None, memory_bytes_max: MEMORY_BYTES_MAX, cpu_s_max: CPU_S_MAX }.enter()?;
-    let mut component = Vec::new();
-    io::stdin().take(COMPONENT_BYTES_MAX + 1).read_to_end(&mut component)?;
+fn answer(bounds: impl Iterator<Item = OsString>, read: fn(&[u8]) -> Result<Vec<u8>, String>) -> io::Result<()> {
+    let component = compile::component(bounds)?;
     // A panic is said in one line, as every other reason is.
     std::panic::set_hook(Box::new(|_| {}));
     io::stdout().write_all(&contained(read, &component).map_err(io::Error::other)?)

@@ -174,6 +174,8 @@ impl TypeNotes {
         match &mut definition.kind {
             TypeDefKind::Record(record) => record.fields.iter_mut().for_each(|it| item(&it.name, &mut it.docs)),
             TypeDefKind::Variant(variant) => variant.cases.iter_mut().for_each(|it| item(&it.name, &mut it.docs)),
+            TypeDefKind::Enum(cases) => cases.cases.iter_mut().for_each(|it| item(&it.name, &mut it.docs)),
+            TypeDefKind::Flags(flags) => flags.flags.iter_mut().for_each(|it| item(&it.name, &mut it.docs)),
             _ => {}
         }
     }

@@ -11,6 +11,9 @@ use wit_parser::{Function, InterfaceId, Resolve, Type, TypeDef, TypeDefKind, Typ
 /// The longest schema; the house takes no longer ones from anybody.
 const BYTES_MAX: usize = 256 << 10;
 
+/// Types with names in one schema; the house takes no more from anybody.
+const TYPES_MAX: usize = 500;
+
 /// Schemas are read by parsers that stop at 127 levels.
 const LEVELS_MAX: usize = 100;
 
@@ -252,6 +255,9 @@ impl<'s, 'r> Writer<'s, 'r> {
         }
         let place = match self.places.get(&id) {
             Some(place) => *place,
+            None if self.mentioned.len() >= TYPES_MAX => {
+                return Err(format!("it takes or returns more than {TYPES_MAX} types with names"));
+            }
             None => {
                 let plain = schemas.definition_name(definition, name);
                 let mut free = plain.clone();
@@ -280,13 +286,12 @@ impl<'s, 'r> Writer<'s, 'r> {
             })),
             TypeDefKind::Flags(flags) => {
                 let count = flags.flags.len();
-                self.put(r#""type":"array","items":{"type":"string","enum":"#)?;
-                self.strings(flags.flags.iter().map(|flag| flag.name.as_str()))?;
+                self.put(r#""type":"array","items":{"#)?;
+                self.one_of(flags.flags.iter().map(|flag| (flag.name.as_str(), flag.docs.contents.as_deref())))?;
                 self.put(&format!(r#"}},"uniqueItems":true,"maxItems":{count}"#))
             }
             TypeDefKind::Enum(cases) => {
-                self.put(r#""type":"string","enum":"#)?;
-                self.strings(cases.cases.iter().map(|case| case.name.as_str()))
+                self.one_of(cases.cases.iter().map(|case| (case.name.as_str(), case.docs.contents.as_deref())))
             }
             TypeDefKind::Variant(variant) => {
                 let cases = variant.cases.iter();
@@ -338,6 +343,16 @@ impl<'s, 'r> Writer<'s, 'r> {
             self.string(member.name)?;
         }
         self.put(r#"],"additionalProperties":false"#)
+    }
+
+    /// One of several texts. With comments each is a schema of its own.
+    fn one_of<'n>(&mut self, texts: impl ExactSizeIterator<Item = (&'n str, Option<&'n str>)> + Clone) -> Written {
+        self.put(r#""type":"string","#)?;
+        if texts.clone().any(|(_, docs)| docs.is_some()) {
+            return self.cases(texts.map(|(name, docs)| (name, None, docs)));
+        }
+        self.put(r#""enum":"#)?;
+        self.strings(texts.map(|(name, _)| name))
     }
 
     fn cases<'n>(

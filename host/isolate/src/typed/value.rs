@@ -7,35 +7,63 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use certosa_model::parse_json;
 use serde_json::{Map, Value};
 use wasmtime::component::{Type, Val};
 
-/// Beyond this a float may stand for an integer that nobody wrote: 2^53 - 1.
-const EXACT_FLOAT_MAX: f64 = 9_007_199_254_740_991.0;
+/// Why arguments cannot be passed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// They are not what the function takes.
+    Wrong(String),
+    /// They become larger than they may.
+    Large,
+}
 
-/// Why a value is none of its type, and where.
+/// Why a value cannot be passed on, and where it stands.
 #[derive(Debug)]
 struct Misfit {
     place: String,
-    why: String,
+    why: Unread,
 }
 
 type Read<T> = Result<T, Misfit>;
 
-/// The arguments of a function, in its order.
-pub(crate) fn arguments(json: &str, parameters: &[(String, Type)]) -> Result<Vec<Val>, String> {
-    let value: Value = serde_json::from_str(json).map_err(|error| format!("they are not JSON: {error}"))?;
+/// Bytes that values may still take in the host.
+struct Room(usize);
+
+/// The arguments of a function, in its order. Their values take up to about `bytes_max` bytes in the host.
+pub(crate) fn arguments(json: &str, parameters: &[(String, Type)], bytes_max: usize) -> Result<Vec<Val>, Unread> {
+    let value = parse_json(json).map_err(|error| Unread::Wrong(format!("they are not JSON: {error}")))?;
     let parameters = parameters.iter().map(|(name, ty)| (name.as_str(), ty.clone()));
-    let read = object(&value).and_then(|members| fields(members, parameters));
+    let read = object(&value).and_then(|members| fields(members, parameters, &mut Room(bytes_max)));
     match read {
         Ok(fields) => Ok(fields.into_iter().map(|(_, value)| value).collect()),
-        Err(Misfit { place, why }) if place.is_empty() => Err(why),
-        Err(Misfit { place, why }) => Err(format!("at {place}: {why}")),
+        Err(Misfit { place, why: Unread::Wrong(why) }) if !place.is_empty() => {
+            Err(Unread::Wrong(format!("at {place}: {why}")))
+        }
+        Err(misfit) => Err(misfit.why),
+    }
+}
+
+impl Room {
+    fn take(&mut self, bytes: usize) -> Read<()> {
+        match self.0.checked_sub(bytes) {
+            Some(left) => self.0 = left,
+            None => return Err(Misfit { place: String::new(), why: Unread::Large }),
+        }
+        Ok(())
+    }
+
+    /// For a text in the host.
+    fn text(&mut self, text: &str) -> Read<String> {
+        self.take(size_of::<String>() + text.len())?;
+        Ok(text.to_owned())
     }
 }
 
 fn misfit<T>(why: impl Into<String>) -> Read<T> {
-    Err(Misfit { place: String::new(), why: why.into() })
+    Err(Misfit { place: String::new(), why: Unread::Wrong(why.into()) })
 }
 
 /// Notes where a value stands, from the inside to the outside.
@@ -43,52 +71,53 @@ fn at<T>(place: &dyn std::fmt::Display, read: Read<T>) -> Read<T> {
     read.map_err(|inner| Misfit { place: format!("/{place}{}", inner.place), why: inner.why })
 }
 
-fn read(value: &Value, ty: &Type) -> Read<Val> {
+fn read(value: &Value, ty: &Type, room: &mut Room) -> Read<Val> {
+    room.take(size_of::<Val>())?;
     Ok(match ty {
         Type::Bool => match value {
             Value::Bool(value) => Val::Bool(*value),
             _ => return misfit("a boolean is expected"),
         },
-        Type::U8 => Val::U8(integer(value)?),
-        Type::U16 => Val::U16(integer(value)?),
-        Type::U32 => Val::U32(integer(value)?),
-        Type::U64 => Val::U64(integer(value)?),
-        Type::S8 => Val::S8(integer(value)?),
-        Type::S16 => Val::S16(integer(value)?),
-        Type::S32 => Val::S32(integer(value)?),
-        Type::S64 => Val::S64(integer(value)?),
+        Type::U8 => Val::U8(integer(value, u8::MIN, u8::MAX)?),
+        Type::U16 => Val::U16(integer(value, u16::MIN, u16::MAX)?),
+        Type::U32 => Val::U32(integer(value, u32::MIN, u32::MAX)?),
+        Type::U64 => Val::U64(integer(value, u64::MIN, u64::MAX)?),
+        Type::S8 => Val::S8(integer(value, i8::MIN, i8::MAX)?),
+        Type::S16 => Val::S16(integer(value, i16::MIN, i16::MAX)?),
+        Type::S32 => Val::S32(integer(value, i32::MIN, i32::MAX)?),
+        Type::S64 => Val::S64(integer(value, i64::MIN, i64::MAX)?),
         Type::Float32 => Val::Float32(float32(value)?),
         Type::Float64 => Val::Float64(float(value)?),
         Type::Char => Val::Char(character(value)?),
-        Type::String => Val::String(string(value)?.to_owned()),
+        Type::String => Val::String(room.text(string(value)?)?),
         Type::List(list) => match list.ty() {
-            Type::U8 => bytes(value)?,
-            ty => Val::List(items(value, &ty)?),
+            Type::U8 => bytes(value, room)?,
+            ty => Val::List(items(value, &ty, room)?),
         },
         Type::FixedLengthList(list) => {
-            let items = items(value, &list.ty())?;
+            let items = items(value, &list.ty(), room)?;
             if items.len() != list.len() as usize {
                 return misfit(format!("{} items are expected", list.len()));
             }
             Val::FixedLengthList(items)
         }
-        Type::Tuple(tuple) => Val::Tuple(several(value, tuple.types())?),
-        Type::Map(map) => Val::Map(entries(value, &map.key(), &map.value())?),
+        Type::Tuple(tuple) => Val::Tuple(several(value, tuple.types(), room)?),
+        Type::Map(map) => Val::Map(entries(value, &map.key(), &map.value(), room)?),
         Type::Record(record) => {
             let types = record.fields().map(|field| (field.name, field.ty));
-            Val::Record(fields(object(value)?, types)?)
+            Val::Record(fields(object(value)?, types, room)?)
         }
-        Type::Option(option) => Val::Option(optional(value, &option.ty())?.map(Box::new)),
+        Type::Option(option) => Val::Option(optional(value, &option.ty(), room)?.map(Box::new)),
         Type::Variant(variant) => {
-            let (name, payload) = case(value, variant.cases().map(|case| (case.name, case.ty)))?;
+            let (name, payload) = case(value, variant.cases().map(|case| (case.name, case.ty)), room)?;
             Val::Variant(name, payload)
         }
         Type::Result(result) => {
-            let (name, payload) = case(value, [("ok", result.ok()), ("err", result.err())].into_iter())?;
+            let (name, payload) = case(value, [("ok", result.ok()), ("err", result.err())].into_iter(), room)?;
             Val::Result(if name == "ok" { Ok(payload) } else { Err(payload) })
         }
-        Type::Enum(cases) => Val::Enum(one_of(value, cases.names())?),
-        Type::Flags(flags) => Val::Flags(set(value, || flags.names())?),
+        Type::Enum(cases) => Val::Enum(one_of(value, cases.names(), room)?),
+        Type::Flags(flags) => Val::Flags(set(value, || flags.names(), room)?),
         Type::Own(_) | Type::Borrow(_) | Type::Future(_) | Type::Stream(_) | Type::ErrorContext => {
             return misfit("nothing in JSON can stand for it");
         }
@@ -107,22 +136,20 @@ fn object(value: &Value) -> Read<&Map<String, Value>> {
     value.as_object().map_or_else(|| misfit("an object is expected"), Ok)
 }
 
-/// An integer, also where it is written as `1.0` or `1e3`, which is the same number in JSON Schema.
-fn integer<T: TryFrom<i128>>(value: &Value) -> Read<T> {
+/// An integer, also where it is written as `1.0` or `1e3`, which is the same number in JSON Schema. Written so a number
+/// is a double (RFC 8259, section 6), and stands for the integer that the double is; with digits alone every one is exact.
+fn integer<T: TryFrom<i128> + std::fmt::Display>(value: &Value, least: T, most: T) -> Read<T> {
     let exact = match value {
         Value::Number(number) => number.as_i128().or_else(|| {
-            let float = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= EXACT_FLOAT_MAX);
+            let float = number.as_f64().filter(|float| float.fract() == 0.0);
+            // What is beyond all integers is taken for the largest, which is out of any range here.
             float.map(|float| float as i128)
         }),
         _ => None,
     };
     match exact.map(T::try_from) {
         Some(Ok(integer)) => Ok(integer),
-        Some(Err(_)) => misfit("the integer is out of range"),
-        None if value.is_number() => {
-            misfit("an integer is expected; one of 2^53 and more is written with digits alone")
-        }
-        None => misfit("an integer is expected"),
+        _ => misfit(format!("an integer from {least} to {most} is expected")),
     }
 }
 
@@ -153,47 +180,56 @@ fn character(value: &Value) -> Read<char> {
     }
 }
 
-fn bytes(value: &Value) -> Read<Val> {
-    match BASE64.decode(string(value)?) {
+fn bytes(value: &Value, room: &mut Room) -> Read<Val> {
+    let text = string(value)?;
+    room.take((text.len() / 4 * 3).saturating_mul(size_of::<Val>()))?;
+    match BASE64.decode(text) {
         Ok(bytes) => Ok(Val::List(bytes.into_iter().map(Val::U8).collect())),
         Err(error) => misfit(format!("base64 with padding is expected: {error}")),
     }
 }
 
-fn items(value: &Value, ty: &Type) -> Read<Vec<Val>> {
-    array(value)?.iter().enumerate().map(|(index, item)| at(&index, read(item, ty))).collect()
+fn items(value: &Value, ty: &Type, room: &mut Room) -> Read<Vec<Val>> {
+    array(value)?.iter().enumerate().map(|(index, item)| at(&index, read(item, ty, room))).collect()
 }
 
-fn several(value: &Value, types: impl ExactSizeIterator<Item = Type>) -> Read<Vec<Val>> {
+fn several(value: &Value, types: impl ExactSizeIterator<Item = Type>, room: &mut Room) -> Read<Vec<Val>> {
     let items = array(value)?;
     if items.len() != types.len() {
         return misfit(format!("{} items are expected", types.len()));
     }
-    items.iter().zip(types).enumerate().map(|(index, (item, ty))| at(&index, read(item, &ty))).collect()
+    items.iter().zip(types).enumerate().map(|(index, (item, ty))| at(&index, read(item, &ty, room))).collect()
 }
 
-fn entries(value: &Value, key: &Type, of: &Type) -> Read<Vec<(Val, Val)>> {
-    let entry = |entry: &Value| match array(entry)? {
-        [first, second] => Ok((at(&0, read(first, key))?, at(&1, read(second, of))?)),
+fn entries(value: &Value, key: &Type, of: &Type, room: &mut Room) -> Read<Vec<(Val, Val)>> {
+    let mut entry = |entry: &Value| match array(entry)? {
+        [first, second] => Ok((at(&0, read(first, key, room))?, at(&1, read(second, of, room))?)),
         _ => misfit("a key and a value are expected"),
     };
     array(value)?.iter().enumerate().map(|(index, item)| at(&index, entry(item))).collect()
 }
 
 /// The members of a record or the arguments of a function; options may be left out.
-fn fields<'t>(members: &Map<String, Value>, types: impl Iterator<Item = (&'t str, Type)>) -> Read<Vec<(String, Val)>> {
+fn fields<'t>(
+    members: &Map<String, Value>,
+    types: impl Iterator<Item = (&'t str, Type)>,
+    room: &mut Room,
+) -> Read<Vec<(String, Val)>> {
     let mut known = 0;
     let mut fields = Vec::new();
     for (name, ty) in types {
         let value = match (members.get(name), &ty) {
             (Some(value), ty) => {
                 known += 1;
-                at(&name, read(value, ty))?
+                at(&name, read(value, ty, room))?
             }
-            (None, Type::Option(_)) => Val::Option(None),
+            (None, Type::Option(_)) => {
+                room.take(size_of::<Val>())?;
+                Val::Option(None)
+            }
             (None, _) => return misfit(format!("{name:?} is missing")),
         };
-        fields.push((name.to_owned(), value));
+        fields.push((room.text(name)?, value));
     }
     if known < members.len() {
         let stranger = members.keys().find(|member| !fields.iter().any(|(name, _)| name == *member));
@@ -202,14 +238,14 @@ fn fields<'t>(members: &Map<String, Value>, types: impl Iterator<Item = (&'t str
     Ok(fields)
 }
 
-fn optional(value: &Value, ty: &Type) -> Read<Option<Val>> {
+fn optional(value: &Value, ty: &Type, room: &mut Room) -> Read<Option<Val>> {
     match (value, ty) {
         (Value::Null, _) => Ok(None),
         (value, Type::Option(_)) => match only(value)? {
-            ("some", value) => Ok(Some(at(&"some", read(value, ty))?)),
+            ("some", value) => Ok(Some(at(&"some", read(value, ty, room))?)),
             _ => misfit(r#"null is expected, or an object with the one member "some""#),
         },
-        (value, ty) => Ok(Some(read(value, ty)?)),
+        (value, ty) => Ok(Some(read(value, ty, room)?)),
     }
 }
 
@@ -225,33 +261,41 @@ fn only(value: &Value) -> Read<(&str, &Value)> {
 fn case<'t>(
     value: &Value,
     mut cases: impl Iterator<Item = (&'t str, Option<Type>)>,
+    room: &mut Room,
 ) -> Read<(String, Option<Box<Val>>)> {
     let (name, payload) = match value {
         Value::String(name) => (name.as_str(), None),
         value => only(value).map(|(name, value)| (name, Some(value)))?,
     };
     match (cases.find(|(case, _)| *case == name), payload) {
-        (Some((_, None)), None) => Ok((name.to_owned(), None)),
-        (Some((_, Some(ty))), Some(value)) => Ok((name.to_owned(), Some(Box::new(at(&name, read(value, &ty))?)))),
+        (Some((_, None)), None) => Ok((room.text(name)?, None)),
+        (Some((_, Some(ty))), Some(value)) => {
+            let value = at(&name, read(value, &ty, room))?;
+            Ok((room.text(name)?, Some(Box::new(value))))
+        }
         (Some((_, None)), Some(_)) => misfit(format!("the case {name:?} has no value and is written as a string")),
         (Some((_, Some(_))), None) => misfit(format!("the case {name:?} has a value and is written as an object")),
         (None, _) => misfit(format!("there is no case {name:?}")),
     }
 }
 
-fn one_of<'t>(value: &Value, mut names: impl Iterator<Item = &'t str>) -> Read<String> {
+fn one_of<'t>(value: &Value, mut names: impl Iterator<Item = &'t str>, room: &mut Room) -> Read<String> {
     let name = string(value)?;
-    if names.any(|known| known == name) { Ok(name.to_owned()) } else { misfit(format!("there is no {name:?}")) }
+    if names.any(|known| known == name) { room.text(name) } else { misfit(format!("there is no {name:?}")) }
 }
 
-fn set<'t, N: ExactSizeIterator<Item = &'t str>>(value: &Value, names: impl Fn() -> N) -> Read<Vec<String>> {
+fn set<'t, N: ExactSizeIterator<Item = &'t str>>(
+    value: &Value,
+    names: impl Fn() -> N,
+    room: &mut Room,
+) -> Read<Vec<String>> {
     let items = array(value)?;
     if items.len() > names().len() {
         return misfit(format!("at most {} flags are expected", names().len()));
     }
     let mut flags = Vec::new();
     for (index, item) in items.iter().enumerate() {
-        let flag = at(&index, one_of(item, names()))?;
+        let flag = at(&index, one_of(item, names(), room))?;
         if flags.contains(&flag) {
             return misfit(format!("the flag {flag:?} is there twice"));
         }
