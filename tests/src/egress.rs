@@ -115,8 +115,15 @@ pub fn vault(folder: &Folder, args: &[&str], input: &str) -> Ran {
 
 /// The house of most tests: one credential for everything.
 pub fn open() -> (FakeGitHub, House) {
+    open_with(|_| ())
+}
+
+/// The same with something else in its manifest.
+pub fn open_with(say: impl FnOnce(&mut Said)) -> (FakeGitHub, House) {
     let server = FakeGitHub::start(TOKEN);
-    let house = Said::new(&server).house(&server, &["github"]);
+    let mut said = Said::new(&server);
+    say(&mut said);
+    let house = said.house(&server, &["github"]);
     (server, house)
 }
 

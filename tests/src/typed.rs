@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certosa_house::Schema;
-use certosa_isolate::{CellError, Code, Description, Machine, Pace, Work, compile, describe};
+use certosa_isolate::{CellError, Code, Description, Image, Machine, Pace, Terms, Work, compile, describe};
 use certosa_manifest::{Plan, Sources};
 use certosa_model::{CompileLimits, Kind, Subject, ToolName};
 use certosa_policy::{Caller, Target, decide};
@@ -92,7 +92,7 @@ pub struct Bench {
 /// A typed component on the bench, with the schemas of its tools as the house reads them.
 pub struct Loaded<'b> {
     bench: &'b Bench,
-    image: Arc<certosa_isolate::Image>,
+    image: Arc<Image>,
     pub described: Description,
 }
 
@@ -125,6 +125,43 @@ impl Bench {
             .unwrap();
         Loaded { bench: self, image: Arc::new(image), described }
     }
+
+    /// A component that speaks our world.
+    pub fn linked(&self, component: &[u8]) -> Arc<Image> {
+        let code = compile(component, &program(), "internal-compile-component", CompileLimits::default()).unwrap();
+        let image = self.machine.image(Code::Bytes(&code), self.plan.bundles[0].limits.stack_bytes_max);
+        Arc::new(image.unwrap())
+    }
+
+    /// Calls a tool of this image.
+    pub fn call(
+        &self,
+        image: &Arc<Image>,
+        tool: &str,
+        arguments: &str,
+        terms: Option<Arc<dyn Terms>>,
+    ) -> Result<ToolResult, CellError> {
+        let Self { machine, plan, runtime, .. } = self;
+        let (bundle, route) = (&plan.bundles[0], &plan.routes[0]);
+        let caller = Caller::anonymous_loopback();
+        let subject = Subject::of_item(&bundle.name, &ToolName::new(tool).unwrap());
+        let permit = decide(plan, &caller, &Target { route, kind: Kind::Tool, subject: &subject }).unwrap();
+        let (name, arguments) = (tool.to_owned(), arguments.to_owned());
+        let task = Task::Call(Call { name, arguments, answers: Vec::new(), state: None, askable: Askable::empty() });
+        let work = Work {
+            task,
+            limits: bundle.limits,
+            terms,
+            hearing: Hearing::default(),
+            errand: None,
+            pace: &Pace::default(),
+        };
+        let end = runtime.block_on(machine.call(image, &permit, work, ()));
+        match end.result? {
+            Outcome::Tool(result) => Ok(result),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 impl Loaded<'_> {
@@ -138,26 +175,7 @@ impl Loaded<'_> {
 
     /// Calls a function with arguments that nobody has checked.
     pub fn call(&self, function: &str, arguments: &str) -> Result<ToolResult, CellError> {
-        let Bench { machine, plan, runtime, .. } = self.bench;
-        let (bundle, route) = (&plan.bundles[0], &plan.routes[0]);
-        let caller = Caller::anonymous_loopback();
-        let subject = Subject::of_item(&bundle.name, &ToolName::new(function).unwrap());
-        let permit = decide(plan, &caller, &Target { route, kind: Kind::Tool, subject: &subject }).unwrap();
-        let (name, arguments) = (function.to_owned(), arguments.to_owned());
-        let task = Task::Call(Call { name, arguments, answers: Vec::new(), state: None, askable: Askable::empty() });
-        let work = Work {
-            task,
-            limits: bundle.limits,
-            terms: None,
-            hearing: Hearing::default(),
-            errand: None,
-            pace: &Pace::default(),
-        };
-        let end = runtime.block_on(machine.call(&self.image, &permit, work, ()));
-        match end.result? {
-            Outcome::Tool(result) => Ok(result),
-            other => panic!("{other:?}"),
-        }
+        self.bench.call(&self.image, function, arguments, None)
     }
 
     /// What an echo makes of a value.

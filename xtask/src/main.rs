@@ -24,7 +24,7 @@ cargo xtask COMMAND
            bench peers      install what `bench compare` compares with (the first time about 20 minutes)
            bench compare    the same call on the floor, the house and its peers; --draw draws the figure
            bench help       what else there is
-  red      take each check of tests/checks.txt out of a copy of the host and see its tests fail (an hour and a half on
+  red      take each check of tests/checks.txt out of a copy of the host and see its tests fail (two hours and a half on
            2 cores); --only WORDS (again for more) takes those whose name has them, --table writes all into docs/threats.md
   help     this text
 

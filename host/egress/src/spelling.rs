@@ -7,6 +7,8 @@ use std::io::Write as _;
 
 use zeroize::Zeroizing;
 
+use crate::forms::Case;
+
 /// For each byte of the secret, a spelling has at most so many.
 pub(crate) const GROWTH_MAX: usize = 6;
 
@@ -68,12 +70,6 @@ fn go_on(units: &[&[u8]], bytes: usize, made: &mut Vec<u8>, add: &mut impl FnMut
     for case in [Case::Lower, Case::Upper] {
         others(unit, case, &mut with);
     }
-}
-
-#[derive(Clone, Copy)]
-enum Case {
-    Lower,
-    Upper,
 }
 
 /// The characters, and the bytes that are in none.

@@ -10,13 +10,13 @@ use serde_json::Value;
 
 use crate::error::CallError;
 use crate::listings::{Item, LoadedItem};
-use crate::offer::Prompt;
+use crate::offer::{Prompt, Tool};
 use crate::schema::{Misfit, Schema};
 
 /// The schemas of a tool, as the bundle wrote them.
 pub(crate) struct Schemas {
-    pub input: Schema,
-    pub output: Option<Schema>,
+    input: Schema,
+    output: Option<Schema>,
 }
 
 const QUESTIONS_MAX: usize = 16;
@@ -40,6 +40,12 @@ impl Terms for Schemas {
 }
 
 impl Schemas {
+    pub(crate) fn of(tool: &Tool) -> Result<Self, String> {
+        let input = Schema::of_object(&tool.input_schema)?;
+        let output = tool.output_schema.as_deref().map(Schema::of_object).transpose()?;
+        Ok(Self { input, output })
+    }
+
     fn structured(&self, result: &ToolResult, time: Duration) -> Result<(), Breach> {
         let wrong = |why: String| Err(Breach::Wrong(why));
         let text = match (&result.structured, &self.output) {
@@ -68,6 +74,7 @@ fn fits(schema: &Schema, value: &Value, time: Duration) -> Result<(), Breach> {
     schema.check(value, time).map_err(|misfit| match misfit {
         Misfit::Wrong(why) => Breach::Wrong(why),
         Misfit::Deep => Breach::Wrong("it is nested more deeply than the schema can be followed".to_owned()),
+        Misfit::Unknown => Breach::Wrong("the schema cannot be followed".to_owned()),
         Misfit::Long => Breach::Long,
     })
 }

@@ -171,6 +171,10 @@ impl Component {
         Self { source, digest, form, stack_bytes_max, compile, name_bytes_max, image, used, loading }
     }
 
+    pub(crate) fn form(&self) -> Form {
+        self.form
+    }
+
     fn image(&self) -> Option<Arc<Image>> {
         self.lock().clone()
     }

@@ -38,6 +38,6 @@ pub use listings::Listings;
 pub use load::{OpenError, Progress};
 pub use metrics::Metrics;
 pub use offer::{Annotations, Offer, Prompt, PromptArgument, Resource, ResourceTemplate, Tool, role_name};
-pub use outbound::{certificates, is_for};
+pub use outbound::{Lack, certificates, is_for};
 pub use record::{Observer, Recorded, RecorderError};
 pub use schema::{Misfit, Schema};

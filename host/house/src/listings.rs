@@ -44,7 +44,8 @@ pub(crate) enum Item {
 
 pub(crate) struct LoadedTool {
     pub tool: Tool,
-    pub schemas: Arc<Schemas>,
+    /// What a typed component takes and gives is said by its types alone.
+    pub schemas: Option<Arc<Schemas>>,
 }
 
 /// What things are called on a route.
@@ -151,7 +152,7 @@ impl Item {
     /// Of a tool.
     pub(crate) fn schemas(&self) -> Option<Arc<Schemas>> {
         match self {
-            Self::Tool(tool) => Some(Arc::clone(&tool.schemas)),
+            Self::Tool(tool) => tool.schemas.clone(),
             Self::Prompt(_) | Self::Resource(_) | Self::Template(..) => None,
         }
     }

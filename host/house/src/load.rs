@@ -28,7 +28,6 @@ use crate::offer::Offer;
 use crate::outbound::{self, Outbound, is_for};
 use crate::record::Recorder;
 use crate::routes;
-use crate::schema::Schema;
 use crate::uri::Template;
 
 /// What takes a while.
@@ -344,9 +343,10 @@ impl Loader<'_> {
         looked_at: &LookedAt,
         image: &Arc<Image>,
     ) -> Result<Vec<LoadedItem>, String> {
+        let form = looked_at.shape.form();
         // What may be different the next time is not kept.
         if plan.lists_change {
-            return load(&plan.name, self.list(plan, image).await?);
+            return load(&plan.name, form, self.list(plan, image).await?);
         }
         // With other limits the bundle may not be able to say what it offers. What a typed one offers depends on how
         // it is described, and on the room for its names.
@@ -366,7 +366,7 @@ impl Loader<'_> {
                 offer
             }
         };
-        load(&plan.name, offer)
+        load(&plan.name, form, offer)
     }
 
     async fn list(&self, plan: &BundlePlan, image: &Arc<Image>) -> Result<Offer, String> {
@@ -402,7 +402,7 @@ fn skipped(description: &Description) -> String {
 }
 
 /// Makes a listing ready for calls: schemas compiled, templates parsed, everything with its subject.
-pub(crate) fn load(bundle: &BundleName, offer: Offer) -> Result<Vec<LoadedItem>, String> {
+pub(crate) fn load(bundle: &BundleName, form: Form, offer: Offer) -> Result<Vec<LoadedItem>, String> {
     let named = |name: &str, item: Item| {
         let name = ToolName::new(name).map_err(|why| why.to_string())?;
         Ok::<_, String>(LoadedItem {
@@ -414,12 +414,8 @@ pub(crate) fn load(bundle: &BundleName, offer: Offer) -> Result<Vec<LoadedItem>,
     };
     let mut items = Vec::new();
     for tool in offer.tools {
-        let input = Schema::of_object(&tool.input_schema)?;
-        let output = tool.output_schema.as_deref().map(Schema::of_object).transpose()?;
-        items.push(named(
-            &tool.name.clone(),
-            Item::Tool(LoadedTool { tool, schemas: Arc::new(Schemas { input, output }) }),
-        )?);
+        let schemas = (form == Form::World).then(|| Schemas::of(&tool)).transpose()?.map(Arc::new);
+        items.push(named(&tool.name.clone(), Item::Tool(LoadedTool { tool, schemas }))?);
     }
     for prompt in offer.prompts {
         items.push(named(&prompt.name.clone(), Item::Prompt(prompt))?);

@@ -89,6 +89,8 @@ pub struct Annotations {
 const ITEMS_MAX: usize = 1_000;
 const ARGUMENTS_MAX: usize = 64;
 const TEXT_BYTES_MAX: usize = 16 << 10;
+/// Regular expressions in all schemas. Each may keep 64 KiB of what it has seen, for each thread.
+const PATTERNS_MAX: usize = 1_000;
 const SCHEMA_BYTES_MAX: usize = 256 << 10;
 
 impl Offer {
@@ -143,7 +145,7 @@ impl Check {
     fn tools(&mut self, tools: &[guest::Tool]) {
         self.count("tools", tools.len(), ITEMS_MAX);
         let mut taken = HashSet::new();
-        let mut states = 0;
+        let (mut patterns, mut states) = (0, 0);
         for tool in tools {
             let name = &tool.name;
             self.name("tool", name, &mut taken);
@@ -155,14 +157,18 @@ impl Check {
                     continue;
                 }
                 match Schema::of_object(schema) {
-                    Ok(schema) => states += schema.states,
+                    Ok(schema) => {
+                        patterns += schema.patterns;
+                        states += schema.states;
+                    }
                     Err(why) => self.refuse(format!("the {kind} schema of {name:?} {why}")),
                 }
             }
             // Before it takes any longer.
-            if states > STATES_MAX {
-                return self
-                    .refuse(format!("the regular expressions of the schemas have more than {STATES_MAX} states"));
+            if states > STATES_MAX || patterns > PATTERNS_MAX {
+                return self.refuse(format!(
+                    "the schemas have more than {PATTERNS_MAX} regular expressions, or {STATES_MAX} states of them"
+                ));
             }
         }
     }
@@ -302,5 +308,35 @@ pub fn role_name(role: Role) -> &'static str {
     match role {
         Role::User => "user",
         Role::Assistant => "assistant",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// So many tools, each with a hundred regular expressions.
+    fn offer(tools: usize) -> guest::Offer {
+        let tool = |number: usize| {
+            let patterns: Vec<_> = (0..100).map(|n| json!({ "pattern": format!("^a{number}-{n}$") })).collect();
+            guest::Tool {
+                name: format!("t{number}"),
+                title: None,
+                description: String::new(),
+                input_schema: json!({"type": "object", "prefixItems": patterns}).to_string(),
+                output_schema: None,
+                hints: Hints::empty(),
+            }
+        };
+        guest::Offer { tools: (0..tools).map(tool).collect(), ..guest::Offer::default() }
+    }
+
+    #[test]
+    fn regular_expressions_of_a_bundle_are_bounded() {
+        assert!(Offer::check(offer(10)).is_ok());
+        let wrong = Offer::check(offer(11)).unwrap_err();
+        assert!(wrong[0].contains("more than 1000 regular expressions"), "{wrong:?}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use certosa_egress::{Client, ClientSettings, Lookups, Policy};
 use certosa_manifest::{BundlePlan, CredentialPlan, Manifest, Path, Plan, Problem};
-use certosa_model::{BundleName, Patterns};
+use certosa_model::{BundleName, CredentialRule, Patterns};
 use certosa_syscall::{Egress, Granted, Grants};
 use certosa_vault::{Listed, Vault};
 use rustls_pki_types::CertificateDer;
@@ -102,6 +102,17 @@ impl House {
     }
 }
 
+/// Why a credential cannot be used as the manifest declares it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack<'l> {
+    /// Nothing was ever sealed.
+    Value,
+    /// What was sealed was revoked, or has retired.
+    Version,
+    /// It was sealed under another rule, this one.
+    Rule(&'l CredentialRule),
+}
+
 /// Operators read them at every start, and finding the place of each takes a while in a long manifest.
 const NOTES_MAX: usize = 20;
 
@@ -126,20 +137,32 @@ pub(crate) fn notes(manifest: &Manifest, plan: &Plan, vault: &Vault) -> Vec<Prob
     notes
 }
 
-/// What is odd about one, and the command that mends it.
-fn note(credential: &CredentialPlan, known: Option<&Listed>) -> Option<(String, String)> {
-    let name = &credential.name;
-    match known {
-        None => Some((format!("the credential {name} has no value yet"), format!("certosa vault set {name}"))),
-        Some(known) if !known.has_value() => {
-            Some((format!("the credential {name} was revoked or has retired"), format!("certosa vault set {name}")))
+impl<'l> Lack<'l> {
+    /// What a credential lacks, of which the vault knows this.
+    pub fn of(credential: &CredentialPlan, known: Option<&'l Listed>) -> Option<Self> {
+        match known {
+            None => Some(Self::Value),
+            Some(known) if !known.has_value() => Some(Self::Version),
+            Some(known) if known.rule != credential.rule => Some(Self::Rule(&known.rule)),
+            Some(_) => None,
         }
-        Some(known) if known.rule != credential.rule => Some((
-            format!("the credential {name} was sealed under another rule; both have to allow a use"),
-            format!("certosa vault allow {name}"),
-        )),
-        Some(_) => None,
     }
+
+    /// The command that mends it.
+    pub fn remedy(&self, credential: &CredentialPlan) -> String {
+        let command = if matches!(self, Self::Rule(_)) { "allow" } else { "set" };
+        format!("certosa vault {command} {}", credential.name)
+    }
+}
+
+fn note(credential: &CredentialPlan, known: Option<&Listed>) -> Option<(String, String)> {
+    let lack = Lack::of(credential, known)?;
+    let what = match &lack {
+        Lack::Value => "has no value yet",
+        Lack::Version => "was revoked or has retired",
+        Lack::Rule(_) => "was sealed under another rule; both have to allow a use",
+    };
+    Some((format!("the credential {} {what}", credential.name), lack.remedy(credential)))
 }
 
 /// Whether patterns are for anything of this bundle.

@@ -85,7 +85,7 @@ impl House {
     fn replace(&self, index: usize, listed: guest::Offer, told: &Told) -> Result<(), String> {
         let Some(bundle) = self.bundles.get(index) else { return Ok(()) };
         let offer = Offer::check(listed).map_err(|wrong| wrong.join("; "))?;
-        let items = load(&bundle.name, offer)?;
+        let items = load(&bundle.name, bundle.component.form(), offer)?;
         let _one_at_a_time = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.listings();
         let Some(after) = before.with(&self.plan, index, items) else { return Ok(()) };

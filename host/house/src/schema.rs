@@ -16,10 +16,12 @@ use self::budget::{Budget, Counted, GivenUp, Looked, within};
 /// a schema comes from a bundle and is run in the host.
 pub struct Schema {
     validator: Validator<Counted>,
-    /// Of its regular expressions.
+    /// Its regular expressions, and the states of all of them.
+    pub(crate) patterns: usize,
     pub(crate) states: u64,
     steps_of_text: u64,
     steps_of_name: u64,
+    steps_of_number: u64,
 }
 
 /// Why a value does not pass.
@@ -31,6 +33,8 @@ pub enum Misfit {
     Long,
     /// It is nested more deeply than it can be held against this schema.
     Deep,
+    /// The library could not say.
+    Unknown,
 }
 
 const ERROR_CHARS_MAX: usize = 300;
@@ -41,6 +45,9 @@ const PATTERNS_MAX: usize = 100;
 const PATTERN_BYTES_MAX: usize = 1 << 10;
 /// One that is compiled: `\p{L}{1000}` has twelve letters and takes 10 MiB.
 const PATTERN_SIZE_MAX: usize = 1 << 20;
+
+/// What one keeps of texts that it was held against.
+const PATTERN_CACHE_MAX: usize = 64 << 10;
 
 /// States of all the regular expressions that a bundle's schemas have: each takes about 40 bytes for as long as the
 /// bundle is there.
@@ -53,6 +60,8 @@ const STEPS_TO_EXPLAIN_MAX: u64 = 200_000;
 /// For each state of a regular expression, and 64 bytes of a text. Mostly it takes much less, but some texts make an
 /// expression be in all of its states at once, and then each takes 2 ns for a byte.
 const STEPS_OF_STATE: u64 = 7;
+/// For a number that `multipleOf` makes a fraction of.
+const STEPS_OF_MULTIPLE: u64 = 300;
 
 impl Schema {
     /// Compiles the schema of arguments or of a result: its root must describe an object.
@@ -62,25 +71,40 @@ impl Schema {
             return Err("has no \"type\": \"object\" at its root".to_owned());
         }
         let states = states(&schema)?;
-        places::make_look(&mut schema)?;
-        let expressions = PatternOptions::regex().size_limit(PATTERN_SIZE_MAX).dfa_size_limit(PATTERN_SIZE_MAX);
+        let has_multiples = places::make_look(&mut schema)?;
+        let expressions = PatternOptions::regex().size_limit(PATTERN_SIZE_MAX).dfa_size_limit(PATTERN_CACHE_MAX);
         let options = jsonschema::options_for::<Counted>().with_draft(Draft::Draft202012);
         let built = options.with_pattern_options(expressions).build(&schema);
         let validator =
             built.map_err(|error| format!("is not a usable JSON Schema: {}", shorten(&error.to_string())))?;
         let steps = |states: u64| states.saturating_mul(STEPS_OF_STATE);
         let (most, all) = (states.iter().copied().max().unwrap_or_default(), states.iter().sum());
-        Ok(Self { validator, states: all, steps_of_text: steps(most), steps_of_name: steps(all) })
+        Ok(Self {
+            validator,
+            patterns: states.len(),
+            states: all,
+            steps_of_text: steps(most),
+            steps_of_name: steps(all),
+            steps_of_number: if has_multiples { STEPS_OF_MULTIPLE } else { 1 },
+        })
     }
 
     /// What is wrong with `value`; nothing, mostly. It is found out in less than `time` or not at all.
     pub fn check(&self, value: &Value, time: Duration) -> Result<(), Misfit> {
-        let budget = |steps| Budget { steps, steps_of_text: self.steps_of_text, steps_of_name: self.steps_of_name };
+        let budget = |steps, steps_of_look| Budget {
+            steps,
+            steps_of_look,
+            steps_of_number: self.steps_of_number,
+            steps_of_text: self.steps_of_text,
+            steps_of_name: self.steps_of_name,
+        };
         let steps = u64::try_from(time.as_nanos() / STEP.as_nanos()).unwrap_or(u64::MAX);
-        if within(budget(steps), || self.validator.is_valid(Looked(value)))? {
+        if within(budget(steps, 1), || self.validator.is_valid(Looked(value)))? {
             return Ok(());
         }
-        let explained = within(budget(steps.min(STEPS_TO_EXPLAIN_MAX)), || self.explain(value));
+        // Whatever is wrong is remembered with its place.
+        let steps_of_look = (longest_place(value) / PLACE_BYTES) as u64 + 1;
+        let explained = within(budget(steps.min(STEPS_TO_EXPLAIN_MAX), steps_of_look), || self.explain(value));
         // Without any explanation it is as wrong.
         Err(Misfit::Wrong(explained.unwrap_or_else(|_| UNEXPLAINED.to_owned())))
     }
@@ -93,6 +117,20 @@ impl Schema {
     }
 }
 
+/// As many bytes of a place as what is wrong takes besides.
+const PLACE_BYTES: usize = 256;
+
+/// The bytes of names on the way to what stands deepest in a value.
+fn longest_place(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.iter().map(longest_place).max().unwrap_or_default() + 8,
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| name.len() + longest_place(value)).max().unwrap_or_default()
+        }
+        _ => 0,
+    }
+}
+
 const UNEXPLAINED: &str = "the value does not fit the schema, and where would take too long to say";
 
 impl From<GivenUp> for Misfit {
@@ -100,6 +138,7 @@ impl From<GivenUp> for Misfit {
         match given_up {
             GivenUp::Steps => Self::Long,
             GivenUp::Stack => Self::Deep,
+            GivenUp::Broken => Self::Unknown,
         }
     }
 }
@@ -349,6 +388,58 @@ mod tests {
                 let _any = ends(&format!("{keyword} {way} once"), &schema, &json!({"a": 1}));
             }
         }
+    }
+
+    #[test]
+    fn a_schema_cannot_take_much_memory() {
+        let names = |count: usize| (0..count).map(|n| (format!("n{n}"), json!({}))).collect::<serde_json::Map<_, _>>();
+        let long = "b".repeat(100_000);
+        let refused = |what: &str, schema: Value| {
+            let why = ends(what, &schema, &json!({}));
+            assert!(matches!(&why, Err(Misfit::Wrong(why)) if why.starts_with("has ")), "{what}: {why:?}");
+        };
+        let items = vec![json!({}); 20_000];
+        refused("places", json!({"type": "object", "properties": {&long: {"prefixItems": items}}}));
+        refused("ids", json!({"type": "object", "properties": {"a": {"$id": long, "prefixItems": items}}}));
+        let nots = (0..60).fold(json!({"enum": vec![0; 10_000]}), |inside, _| json!({ "not": inside }));
+        refused("nots", json!({"type": "object", "properties": {"a": nots}}));
+        let mut unfolded = chain(8, |next| json!({"allOf": [next, next]}), json!({"properties": names(10_000)}));
+        unfolded["unevaluatedProperties"] = json!(false);
+        refused("unfolded", unfolded);
+        let dynamic = json!({
+            "type": "object", "$dynamicRef": "#dyn", "unevaluatedProperties": {"uniqueItems": true},
+            "$defs": {"y": {
+                "$dynamicAnchor": "dyn", "items": {"else": {"$ref": "#"}, "if": {"type": "object"}},
+                "patternProperties": {"^a": {"$ref": "#/$defs/y"}},
+            }},
+        });
+        refused("dynamic", dynamic);
+        for good in [
+            json!({"type": "object", "properties": names(10_000)}),
+            json!({"type": "object", "not": {"required": ["n0"], "properties": names(1_000)}}),
+            json!({"type": "object", "allOf": [{"properties": names(1_000)}], "unevaluatedProperties": false}),
+        ] {
+            assert_eq!(ends("good", &good, &json!({})), Ok(()));
+        }
+    }
+
+    #[test]
+    fn long_names_and_odd_numbers_count() {
+        let long = |n: usize| format!("{}{n}", "b".repeat(100_000));
+        let many: serde_json::Map<_, _> = (0..15).map(|n| (long(n), json!(n))).collect();
+        let twice = |last| chain(40, |next| json!({"allOf": [next, next]}), last);
+        for last in [json!({"required": [long(1)]}), json!({"properties": {long(1): {}}})] {
+            assert_eq!(ends("members", &twice(last), &json!(many)), Err(Misfit::Long));
+        }
+        let inside = json!({"properties": {"x": {"uniqueItems": true}}});
+        assert_eq!(ends("items", &twice(inside), &json!({"x": [many, 1]})), Err(Misfit::Long));
+        let multiple = twice(json!({"properties": {"x": {"multipleOf": 1e-7}}}));
+        assert_eq!(ends("multiples", &multiple, &json!({"x": 1.7e308})), Err(Misfit::Long));
+        let each = json!({"type": "object", "additionalProperties": {"anyOf": [
+            {"items": {"type": "string"}}, {"type": "null"},
+        ]}});
+        let ended = ends("errors", &each, &json!({ "b".repeat(1_000_000): vec![0; 20_000] }));
+        assert_eq!(ended, Err(Misfit::Wrong(UNEXPLAINED.to_owned())));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use certosa_model::{CellLimits, Limit};
 use certosa_policy::Permit;
@@ -12,7 +13,7 @@ use wasmtime::{Engine, Store};
 use crate::cell::{self, Broke, CellError, End, Over};
 use crate::lanes::{Lanes, Pace};
 use crate::pool::{self, PoolError, PoolFacts};
-use crate::terms::{Breach, Terms};
+use crate::terms::{self, Breach, Terms};
 use crate::ticker::Ticker;
 use crate::typed::{Arguments, Description, Skipped, Typed};
 
@@ -272,7 +273,8 @@ impl Image {
         task: &Task,
         terms: Option<&dyn Terms>,
     ) -> wasmtime::Result<Result<Outcome, Refusal>> {
-        let admitted = match self.admit(store, task, terms)? {
+        let (limits, time) = left(store);
+        let admitted = match self.admit(task, terms, &limits, time).await? {
             Ok(admitted) => admitted,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -282,37 +284,35 @@ impl Image {
         };
         *made = Some(instance);
         let done = self.run(store, &instance, task, admitted).await?;
-        if let (Ok(outcome), Bundle::Linked(_), Some(terms)) = (&done, &self.bundle, terms) {
-            let Cell { meter, .. } = store.data();
-            // Of what is too large that is said.
-            if outcome.size() <= meter.limits().output_bytes_max {
-                terms.gives(outcome, meter.time_left()).map_err(|breach| match breach {
-                    Breach::Wrong(why) => wasmtime::Error::new(Broke(why)),
-                    Breach::Long => wasmtime::Error::new(Over(Limit::Cpu)),
-                })?;
-            }
+        let (_, time) = left(store);
+        // Of what is too large that is said.
+        if let (Ok(outcome), Some(terms)) = (&done, terms)
+            && outcome.size() <= limits.output_bytes_max
+        {
+            terms::held(time, |time| terms.gives(outcome, time)).await.map_err(|breach| match breach {
+                Breach::Wrong(why) => wasmtime::Error::new(Broke(why)),
+                Breach::Long => wasmtime::Error::new(Over(Limit::Cpu)),
+            })?;
         }
         Ok(done)
     }
 
     /// Whether the bundle takes the arguments. What a typed one takes is said by its types, and what it gives has them.
-    fn admit(
+    async fn admit(
         &self,
-        store: &Store<Cell>,
         task: &Task,
         terms: Option<&dyn Terms>,
+        limits: &CellLimits,
+        time: Duration,
     ) -> wasmtime::Result<Result<Admitted<'_>, Refusal>> {
-        let meter = &store.data().meter;
-        match (&self.bundle, task, terms) {
-            (Bundle::Typed(typed), _, _) => Ok(typed.arguments(task, meter.limits())?.map(Admitted::Values)),
-            (Bundle::Linked(_), Task::Call(call), Some(terms)) => {
-                match terms.takes(&call.arguments, meter.time_left()) {
-                    Ok(()) => Ok(Ok(Admitted::Task)),
-                    Err(Breach::Wrong(why)) => Ok(Err(Refusal::InvalidArguments(why))),
-                    Err(Breach::Long) => Err(wasmtime::Error::new(Over(Limit::Cpu))),
-                }
-            }
-            (Bundle::Linked(_), _, _) => Ok(Ok(Admitted::Task)),
+        if let Bundle::Typed(typed) = &self.bundle {
+            return Ok(typed.arguments(task, limits)?.map(Admitted::Values));
+        }
+        let (Task::Call(call), Some(terms)) = (task, terms) else { return Ok(Ok(Admitted::Task)) };
+        match terms::held(time, |time| terms.takes(&call.arguments, time)).await {
+            Ok(()) => Ok(Ok(Admitted::Task)),
+            Err(Breach::Wrong(why)) => Ok(Err(Refusal::InvalidArguments(why))),
+            Err(Breach::Long) => Err(wasmtime::Error::new(Over(Limit::Cpu))),
         }
     }
 
@@ -336,6 +336,12 @@ impl Image {
             (Bundle::Typed(_), Admitted::Task) => Ok(Err(Refusal::Unknown)),
         }
     }
+}
+
+/// The bounds of a cell, and what is left of its time.
+fn left(store: &Store<Cell>) -> (CellLimits, Duration) {
+    let meter = &store.data().meter;
+    (*meter.limits(), meter.time_left())
 }
 
 /// Says why code does not fit into the pool. wasmtime has no types for the reasons; the tests of the limits notice

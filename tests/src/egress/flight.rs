@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::github::FakeGitHub;
-use super::{Said, TOKEN, errand, fetch, issues, open, until, vault};
+use super::{errand, fetch, issues, open, open_with, until, vault};
 
 #[test]
 fn a_revocation_ends_what_is_on_its_way() {
@@ -56,10 +55,7 @@ fn the_version_before_ends_when_it_retires() {
 
 #[test]
 fn what_a_call_began_ends_with_it() {
-    let server = FakeGitHub::start(TOKEN);
-    let mut said = Said::new(&server);
-    said.bundle = "reuse = serial".to_owned();
-    let house = said.house(&server, &["github"]);
+    let (server, house) = open_with(|said| said.bundle = "reuse = serial".to_owned());
     let kept = errand(&house, &server, "keep", "/endless", json!({}));
     assert_eq!(kept["status"], 200, "{kept}");
     until("the exchange has ended", || server.open() == 0);

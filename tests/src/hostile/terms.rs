@@ -1,12 +1,16 @@
 //! Schemas that mean harm: they come from a bundle, and are run in the host.
 
 use std::fs;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use certosa_isolate::{Breach, Terms};
+use certosa_syscall::guest::Outcome;
 use serde_json::{Value, json};
 
 use super::{call, house, refused, still_serves};
 use crate::support::{House, component, text};
+use crate::typed::Bench;
 
 /// `shifty` with a tool that takes arguments of one schema and gives a result of another.
 fn terms(input: &Value, output: &Value, result: &Value) -> Vec<u8> {
@@ -44,9 +48,9 @@ fn nested(levels: usize) -> Value {
     (0..levels).fold(json!({}), |inside, _| json!({ "a": inside }))
 }
 
-/// A schema of so many levels, each of which doubles what is to be done.
+/// A schema of so many levels, each of which doubles what is to be done. None of it says anything of the value.
 fn doubled(levels: usize) -> Value {
-    chain(levels, |next| json!({"allOf": [next, next]}), json!({"minProperties": 0}))
+    chain(levels, |next| json!({"allOf": [next, next]}), json!({}))
 }
 
 #[test]
@@ -63,6 +67,34 @@ fn a_schema_takes_the_time_of_the_call() {
         let house = of(&input, &output, &json!({}), "cpuMsMax = 300");
         assert_eq!(call(&house, "terms", json!({}))["structuredContent"], json!({}));
     }
+}
+
+/// Terms that take some time, and say on which threads they were asked.
+#[derive(Default)]
+struct Slow(Mutex<Vec<String>>);
+
+impl Terms for Slow {
+    fn takes(&self, _: &str, time: Duration) -> Result<(), Breach> {
+        self.0.lock().unwrap().push(std::thread::current().name().unwrap_or_default().to_owned());
+        let until = Instant::now() + Duration::from_millis(2);
+        while Instant::now() < until {}
+        if time > Duration::from_millis(20) { Ok(()) } else { Err(Breach::Long) }
+    }
+
+    fn gives(&self, _: &Outcome, _: Duration) -> Result<(), Breach> {
+        Ok(())
+    }
+}
+
+/// A check that takes long stands back, as a guest does that computes for long.
+#[test]
+fn a_schema_that_takes_long_is_in_nobodys_way() {
+    let bench = Bench::new();
+    let image = bench.linked(&fs::read(component("hello")).unwrap());
+    let terms = Arc::new(Slow::default());
+    bench.call(&image, "greet", r#"{"name":"Ana"}"#, Some(Arc::clone(&terms) as Arc<dyn Terms>)).unwrap();
+    let threads = terms.0.lock().unwrap();
+    assert!(threads.len() == 2 && threads[0] != "certosa-slow" && threads[1] == "certosa-slow", "{threads:?}");
 }
 
 #[test]

@@ -1,3 +1,4 @@
+use certosa_house::Lack;
 use certosa_manifest::{BundlePlan, CredentialPlan, Plan};
 use certosa_model::{Purpose, Reach};
 use certosa_vault::{Listed, Vault};
@@ -48,21 +49,21 @@ fn credentials<'a>(plan: &'a Plan, bundle: &'a BundlePlan) -> impl Iterator<Item
 
 /// `None`: the vault stays sealed.
 fn look<'a>(plan: &'a CredentialPlan, bundle: &BundlePlan, listed: Option<&[Listed]>) -> Found<'a> {
-    let name = &plan.name;
     let Some(listed) = listed else {
         return Found { plan, missing: Some("the vault stays sealed, for the reason below".to_owned()) };
     };
-    let known = listed.iter().find(|listed| listed.name == *name);
-    let missing = match (known, &plan.rule.purpose) {
-        (None, _) => Some(format!("it has no value: certosa vault set {name}")),
-        (Some(known), _) if !known.has_value() => {
-            Some(format!("it was revoked or has retired: certosa vault set {name}"))
+    let known = listed.iter().find(|listed| listed.name == plan.name);
+    let missing = match (Lack::of(plan, known), &plan.rule.purpose) {
+        (Some(lack), _) => {
+            let what = match lack {
+                Lack::Value => "has no value".to_owned(),
+                Lack::Version => "was revoked or has retired".to_owned(),
+                Lack::Rule(sealed) => format!("was sealed as: {}", words::rule(sealed)),
+            };
+            Some(format!("it {what}: {}", lack.remedy(plan)))
         }
-        (Some(known), _) if known.rule != plan.rule => {
-            Some(format!("it was sealed as: {}: certosa vault allow {name}", words::rule(&known.rule)))
-        }
-        (_, Purpose::Send { reach, .. }) => unreachable(reach, bundle),
-        _ => None,
+        (None, Purpose::Send { reach, .. }) => unreachable(reach, bundle),
+        (None, _) => None,
     };
     Found { plan, missing }
 }

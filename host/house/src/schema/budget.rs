@@ -22,6 +22,10 @@ use serde_json::{Map, Value};
 pub(super) struct Budget {
     /// Each takes some 10 to 20 ns.
     pub steps: u64,
+    /// For each look at a value: more than one where a place has to be said of it.
+    pub steps_of_look: u64,
+    /// For a number that is no integer of a double, which fractions are made of for `multipleOf`.
+    pub steps_of_number: u64,
     /// For 64 bytes of a text that a regular expression may be held against.
     pub steps_of_text: u64,
     /// The same for the name of a member, which many may be held against.
@@ -35,11 +39,15 @@ pub(super) enum GivenUp {
     Steps,
     /// It would have taken a deeper stack.
     Stack,
+    /// The library broke off.
+    Broken,
 }
 
 /// Of the 2 MiB that a thread has.
 const STACK_BYTES_MAX: usize = 1 << 20;
 const TEXT_BYTES: usize = 64;
+/// For as many bytes.
+const STEPS_OF_HASH: u64 = 3;
 
 #[derive(Clone, Copy)]
 struct Left {
@@ -50,17 +58,19 @@ struct Left {
 
 thread_local! {
     static LEFT: Cell<Left> = const {
-        Cell::new(Left { budget: Budget { steps: 0, steps_of_text: 0, steps_of_name: 0 }, stack_floor: 0 })
+        Cell::new(Left { budget: Budget::NONE, stack_floor: 0 })
     };
+}
+
+impl Budget {
+    const NONE: Self = Self { steps: 0, steps_of_look: 1, steps_of_number: 1, steps_of_text: 0, steps_of_name: 0 };
 }
 
 /// Validates within a budget.
 pub(super) fn within<T>(budget: Budget, validate: impl FnOnce() -> T) -> Result<T, GivenUp> {
     LEFT.set(Left { budget, stack_floor: stack_pointer().saturating_sub(STACK_BYTES_MAX) });
-    catch_unwind(AssertUnwindSafe(validate)).map_err(|payload| match payload.downcast::<GivenUp>() {
-        Ok(given_up) => *given_up,
-        Err(other) => resume_unwind(other),
-    })
+    catch_unwind(AssertUnwindSafe(validate))
+        .map_err(|payload| payload.downcast::<GivenUp>().map_or(GivenUp::Broken, |given_up| *given_up))
 }
 
 /// About where the stack ends.
@@ -83,6 +93,10 @@ fn step(steps: u64) {
 fn give_up(why: GivenUp) -> ! {
     let payload: Box<dyn Any + Send> = Box::new(why);
     resume_unwind(payload)
+}
+
+fn look() {
+    step(LEFT.get().budget.steps_of_look);
 }
 
 fn step_over_text(bytes: usize, steps_each: u64) {
@@ -127,12 +141,12 @@ impl<'a> Node<'a, Counted> for Looked<'a> {
     type Number = &'a serde_json::Number;
 
     fn as_object(&self) -> Option<Members<'a>> {
-        step(1);
+        look();
         self.0.as_object().map(Members)
     }
 
     fn as_array(&self) -> Option<Items<'a>> {
-        step(1);
+        look();
         self.0.as_array().map(|items| Items(items))
     }
 
@@ -143,22 +157,27 @@ impl<'a> Node<'a, Counted> for Looked<'a> {
     }
 
     fn as_number(&self) -> Option<&'a serde_json::Number> {
-        step(1);
-        self.0.as_number()
+        look();
+        let number = self.0.as_number()?;
+        let is_small = number.as_i64().is_some_and(|integer| integer.unsigned_abs() <= 1 << 53);
+        if !is_small {
+            step(LEFT.get().budget.steps_of_number);
+        }
+        Some(number)
     }
 
     fn as_boolean(&self) -> Option<bool> {
-        step(1);
+        look();
         self.0.as_bool()
     }
 
     fn is_null(&self) -> bool {
-        step(1);
+        look();
         self.0.is_null()
     }
 
     fn json_type(&self) -> JsonType {
-        step(1);
+        look();
         match self.0 {
             Value::Null => JsonType::Null,
             Value::Bool(_) => JsonType::Boolean,
@@ -181,12 +200,12 @@ impl<'a> Node<'a, Counted> for Looked<'a> {
     }
 
     fn to_value(&self) -> Cow<'a, Value> {
-        step(1);
+        look();
         Cow::Borrowed(self.0)
     }
 
     fn identity(&self) -> Option<NodeIdentity> {
-        step(1);
+        look();
         Some(NodeIdentity::new(std::ptr::from_ref(self.0).addr()))
     }
 }
@@ -201,7 +220,9 @@ impl<'a> Object<'a, Counted> for Members<'a> {
     }
 
     fn get(&self, key: &String) -> Option<Looked<'a>> {
-        step(1);
+        // It is compared with so many names, which may begin like it.
+        let names = u64::from(self.0.len().checked_ilog2().unwrap_or_default()) + 1;
+        step((key.len() / TEXT_BYTES) as u64 * names + 1);
         self.0.get(key).map(Looked)
     }
 
@@ -269,7 +290,7 @@ impl Hash for Distinct<'_> {
             // 1 and 1.0 are one number, and so are 0 and -0.0.
             Value::Number(number) => (number.as_f64().unwrap_or_default() + 0.0).to_bits().hash(state),
             Value::String(text) => {
-                step_over_text(text.len(), 1);
+                step_over_text(text.len(), STEPS_OF_HASH);
                 text.hash(state);
             }
             Value::Array(items) => items.iter().for_each(|item| Distinct(item).hash(state)),
@@ -277,6 +298,7 @@ impl Hash for Distinct<'_> {
                 // In any order.
                 let hash = |(name, value): (&String, &Value)| {
                     let mut hasher = DefaultHasher::new();
+                    step_over_text(name.len(), STEPS_OF_HASH);
                     name.hash(&mut hasher);
                     Distinct(value).hash(&mut hasher);
                     hasher.finish()

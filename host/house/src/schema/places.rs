@@ -31,62 +31,130 @@ const NAMED: [&str; 6] =
 const TARGETS_MAX: usize = 500;
 /// The keywords of what is left over.
 const UNEVALUATED: [&str; 2] = ["unevaluatedItems", "unevaluatedProperties"];
-/// The library unfolds all that stands beside one of those, references too, when it compiles a schema.
 const UNEVALUATED_MAX: usize = 16;
-const REFERENCES_TO_UNFOLD_MAX: usize = 24;
+/// The library unfolds all that stands beside one of those, references too, when it compiles a schema. Of `n` references
+/// there are at most 1.45 to the power of `n` ways through; 24 of them and 100 places, or 8 and 50,000, come to this.
+const UNFOLDED_MAX: f64 = 1e6;
+const UNFOLDED_EACH: f64 = 1.45;
+/// The library remembers where each place stands: names on the way to all places together.
+const PLACES_BYTES_MAX: usize = 16 << 20;
+/// The library keeps a copy of all that stands under a `not`.
+const NEGATED_MAX: usize = 100_000;
+
+/// What was found in a schema.
+#[derive(Default)]
+struct Found {
+    places: usize,
+    targets: BTreeSet<String>,
+    references: i32,
+    unevaluated: usize,
+    place_bytes: usize,
+    negated: usize,
+    has_dynamic: bool,
+    has_multiples: bool,
+}
 
 /// Makes every place of a schema look at the value before anything else, by giving it a `type` that each value has.
-/// Says what cannot be bounded so.
-pub(super) fn make_look(schema: &mut Value) -> Result<(), String> {
-    let mut targets = BTreeSet::new();
-    let (mut references, mut unevaluated) = (0, 0);
-    let mut rest = vec![(schema, true)];
-    while let Some((place, is_root)) = rest.pop() {
+/// Says what cannot be bounded so, or whether there is any `multipleOf`.
+pub(super) fn make_look(schema: &mut Value) -> Result<bool, String> {
+    let mut found = Found::default();
+    let mut rest = vec![(schema, 0)];
+    while let Some((place, place_bytes)) = rest.pop() {
         let Value::Object(members) = place else { continue };
-        if !is_root && members.contains_key("$schema") {
+        if place_bytes > 0 && members.contains_key("$schema") {
             return Err("has another schema inside, with a `$schema` of its own".to_owned());
         }
+        let id_bytes = members.get("$id").and_then(Value::as_str).map_or(0, str::len);
+        found.look_at(members, place_bytes + id_bytes)?;
+        if !members.contains_key("type") {
+            members.insert("type".to_owned(), any_type());
+        }
+        rest.extend(inside(members).map(|(name_bytes, place)| (place, place_bytes + id_bytes + name_bytes)));
+    }
+    found.check()?;
+    Ok(found.has_multiples)
+}
+
+impl Found {
+    fn look_at(&mut self, members: &Map<String, Value>, place_bytes: usize) -> Result<(), String> {
+        self.places += 1;
+        self.place_bytes += place_bytes * (1 + members.len());
         for keyword in ["$ref", "$dynamicRef"] {
             if let Some(target) = members.get(keyword).and_then(Value::as_str) {
                 if !leads_to_a_schema(target) {
                     return Err(format!("refers to {target:?}, where no schema stands"));
                 }
-                targets.insert(target.to_owned());
-                references += 1;
+                self.targets.insert(target.to_owned());
+                self.references += 1;
             }
         }
-        unevaluated += UNEVALUATED.iter().filter(|keyword| members.contains_key(**keyword)).count();
-        if !members.contains_key("type") {
-            members.insert("type".to_owned(), any_type());
+        self.has_dynamic |= members.contains_key("$dynamicRef");
+        self.has_multiples |= members.contains_key("multipleOf");
+        self.unevaluated += UNEVALUATED.iter().filter(|keyword| members.contains_key(**keyword)).count();
+        if let Some(negated) = members.get("not") {
+            self.negated += parts(negated, NEGATED_MAX);
         }
-        rest.extend(inside(members).map(|place| (place, false)));
+        if self.negated > NEGATED_MAX {
+            return Err(format!(
+                "has more than {NEGATED_MAX} things under `not`, counted for each that they are under"
+            ));
+        }
+        if self.place_bytes > PLACES_BYTES_MAX {
+            return Err("has too long names around too many others".to_owned());
+        }
+        Ok(())
     }
-    if targets.len() > TARGETS_MAX {
-        return Err(format!("refers to {} places, and at most {TARGETS_MAX} are allowed", targets.len()));
+
+    fn check(&self) -> Result<(), String> {
+        let Self { targets, references, unevaluated, .. } = self;
+        if targets.len() > TARGETS_MAX {
+            return Err(format!("refers to {} places, and at most {TARGETS_MAX} are allowed", targets.len()));
+        }
+        let unfolded = self.places as f64 * UNFOLDED_EACH.powi(*references);
+        if *unevaluated > UNEVALUATED_MAX || (*unevaluated > 0 && (unfolded > UNFOLDED_MAX || self.has_dynamic)) {
+            return Err(format!(
+                "has `unevaluatedProperties` or `unevaluatedItems` {unevaluated} times and {references} references, and \
+                 beside such keywords at most {UNEVALUATED_MAX} and, in a small schema, 24 are allowed, and no `$dynamicRef`"
+            ));
+        }
+        Ok(())
     }
-    if unevaluated > UNEVALUATED_MAX || (unevaluated > 0 && references > REFERENCES_TO_UNFOLD_MAX) {
-        return Err(format!(
-            "has `unevaluatedProperties` or `unevaluatedItems` {unevaluated} times and {references} references, and beside \
-             such keywords at most {UNEVALUATED_MAX} and {REFERENCES_TO_UNFOLD_MAX} are allowed"
-        ));
+}
+
+/// How many parts a value has, up to about `most`.
+fn parts(value: &Value, most: usize) -> usize {
+    let (mut count, mut rest) = (0, vec![value]);
+    while let Some(value) = rest.pop() {
+        count += 1;
+        match value {
+            _ if count > most => return count,
+            Value::Array(items) => rest.extend(items),
+            Value::Object(members) => rest.extend(members.values()),
+            _ => {}
+        }
     }
-    Ok(())
+    count
 }
 
 fn any_type() -> Value {
     json!(["null", "boolean", "object", "array", "number", "string"])
 }
 
-/// The schemas that stand in one.
-fn inside(members: &mut Map<String, Value>) -> impl Iterator<Item = &mut Value> {
+/// The schemas that stand in one, and how many bytes it takes to say where.
+fn inside(members: &mut Map<String, Value>) -> impl Iterator<Item = (usize, &mut Value)> {
     members.iter_mut().flat_map(|(keyword, value)| {
         let keyword = keyword.as_str();
+        let bytes = keyword.len() + 1;
         if ONE.contains(&keyword) {
-            return vec![value];
+            return vec![(bytes, value)];
         }
         match value {
-            Value::Array(list) if LIST.contains(&keyword) => list.iter_mut().map(as_object).collect(),
-            Value::Object(named) if NAMED.contains(&keyword) => named.values_mut().collect(),
+            Value::Array(list) if LIST.contains(&keyword) => {
+                list.iter_mut().map(|place| (bytes + 6, as_object(place))).collect()
+            }
+            Value::Object(named) if NAMED.contains(&keyword) => {
+                named.iter_mut().map(|(name, place)| (bytes + name.len() + 1, place)).collect()
+            }
             _ => Vec::new(),
         }
     })
