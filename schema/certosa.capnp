@@ -288,10 +288,12 @@ struct CellLimits {
 
   compileMsMax @10 :UInt32 = 180000;
   # Time to make code of the component, once for a machine, in a child process of the house; on the processor, summed
-  # over its threads, it may take twice as much. 1 to 3,600,000. Bundles of the same component share its code.
+  # over its threads, it may take twice as much. 1 to 3,600,000. Bundles of the same component share its code,
+  # which is made within the bounds of the first of them.
 
   compileMibMax @11 :UInt32 = 8192;
-  # Address space of that child. 128 to 65,536. A Rust tool needs some 300; a Python runtime 2,000.
+  # Address space of that child. 128 to 65,536. On two processors 320 are enough for a Rust tool, and 1,024 for a
+  # Python or JavaScript runtime; each further processor takes some more.
 
   randomKibMax @12 :UInt32 = 64;
   # Random bytes that the cell gets at once; it may ask again. 1 to 65,536.

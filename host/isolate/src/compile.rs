@@ -96,8 +96,8 @@ impl Reader<'_> {
 const SIGKILL: i32 = 9;
 /// A process that has used up its time on the processor.
 const SIGXCPU: i32 = 24;
-/// How a process ends that gets no more memory: in its allocator, or where it asks the system for pages or threads.
-const OUT_OF_MEMORY: [&str; 3] = ["memory allocation of", "(os error 12)", "(os error 11)"];
+/// What a process says that gets no more memory: in its allocator, or where it asks the system for pages or threads.
+const OUT_OF_MEMORY: [&str; 4] = ["memory allocation of", "(os error 12)", "(os error 11)", "ThreadPoolBuildError"];
 
 /// Compiles `component` in a child of `program` (our own binary), which runs [`compile_in_child`] when its
 /// first argument is `task`.
