@@ -1,11 +1,14 @@
 //! An honest tool beside a hostile one: one connection with small calls, and several that call a tool which spins, works
-//! in pieces, allocates, hoards streams, floods its log or breaks off. House and neighbours have one processor, the
-//! clients the other. What the honest tool has to bear is compared with what a neighbour costs that only does honest work.
+//! in pieces, allocates, hoards streams, floods its log, breaks off, has lists that change or a schema without end. House
+//! and neighbours have one processor, the clients the other. What the honest tool has to bear is compared with what a
+//! neighbour costs that only does honest work.
 
+use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::json;
 
 use crate::args::Args;
 use crate::call::{Call, of_tool};
@@ -21,7 +24,7 @@ const WARM_UP: Duration = Duration::from_millis(500);
 const HONEST: &str = "honest";
 
 /// What a neighbour does, the tool that does it, and its arguments.
-const NEIGHBOURS: [(&str, &str, &str); 8] = [
+const NEIGHBOURS: [(&str, &str, &str); 10] = [
     ("nobody", "", ""),
     (HONEST, "hello_echo", r#"{"text":"the text of a neighbour"}"#),
     ("spinning", "probe_spin", "{}"),
@@ -30,7 +33,17 @@ const NEIGHBOURS: [(&str, &str, &str); 8] = [
     ("hoarding streams", "probe_streams", r#"{"count":1000}"#),
     ("flooding its log", "probe_chatter", r#"{"count":10000}"#),
     ("breaking off", "probe_panic", "{}"),
+    ("changing its lists", "shifty_announce", "{}"),
+    ("a schema without end", "endless_terms", "{}"),
 ];
+
+/// The bundles, two of which are the same component but for the schema that is written into the second.
+const BUNDLES: &str = "bundles = [(name = \"hello\", file = \"bundles/hello.wasm\"), \
+                       (name = \"probe\", file = \"bundles/probe.wasm\"), \
+                       (name = \"shifty\", file = \"bundles/shifty.wasm\", listsChange = true), \
+                       (name = \"endless\", file = \"endless.wasm\")]";
+/// How often the schema doubles what is to be looked at.
+const DOUBLED: usize = 60;
 
 #[derive(Serialize)]
 struct Row {
@@ -49,9 +62,8 @@ struct One {
 }
 
 pub(crate) fn run(args: &Args, place: &Place) -> Done<()> {
-    let fields = "bundles = [(name = \"hello\", file = \"bundles/hello.wasm\"), \
-                  (name = \"probe\", file = \"bundles/probe.wasm\")]";
-    let manifest = place.manifest("neighbours.capnp", fields)?;
+    fs::write(place.target.join("endless.wasm"), endless(fs::read(place.target.join("bundles/shifty.wasm"))?)?)?;
+    let manifest = place.manifest("neighbours.capnp", BUNDLES)?;
     let (time, rounds) = (Duration::from_millis(args.number("--round-ms", 1000)?), args.number("--rounds", 9)?);
     let load = Load { connections: 1, warm_up: WARM_UP, time };
     let mut taken = NEIGHBOURS.map(|_| Vec::new());
@@ -64,14 +76,14 @@ pub(crate) fn run(args: &Args, place: &Place) -> Done<()> {
             let server = Server::start_saying(&mut command, &Says::JsonAlone)?;
             let one = beside(&server, tool, arguments, &load)?;
             server.stop()?;
-            tell(&format!("  {neighbour:<18} {}   neighbour {:>7.0}/s", one.honest, one.neighbour_per_second));
+            tell(&format!("  {neighbour:<20} {}   neighbour {:>7.0}/s", one.honest, one.neighbour_per_second));
             taken.push(one);
         }
     }
     let rows = rows(&taken)?;
     tell("medians; p99 as a multiple of that beside an honest neighbour in the same round:");
     for Row { neighbour, honest, p99_ratio, .. } in &rows {
-        tell(&format!("  {neighbour:<18} p50 {:>6} µs  p99 {:>6} µs  {p99_ratio:.2}", honest.p50_us, honest.p99_us));
+        tell(&format!("  {neighbour:<20} p50 {:>6} µs  p99 {:>6} µs  {p99_ratio:.2}", honest.p50_us, honest.p99_us));
     }
     place.keep("neighbours", &rows, args.has("--draw").then(|| chart(&rows)))
 }
@@ -91,6 +103,21 @@ fn rows(taken: &[Vec<One>; NEIGHBOURS.len()]) -> Done<Vec<Row>> {
         })
     };
     NEIGHBOURS.iter().zip(taken).map(row).collect()
+}
+
+/// `shifty` with a tool whose arguments could be looked at for ever.
+fn endless(mut component: Vec<u8>) -> Done<Vec<u8>> {
+    let mut schema = json!({"type": "object", "$ref": "#/$defs/r0", "$defs": {}});
+    for level in 0..DOUBLED {
+        let next = json!({"$ref": format!("#/$defs/r{}", level + 1)});
+        schema["$defs"][format!("r{level}")] = json!({"allOf": [next, next]});
+    }
+    schema["$defs"][format!("r{DOUBLED}")] = json!({});
+    let (schema, name) = (schema.to_string(), b"shifty-terms:");
+    let at = component.windows(name.len()).position(|window| window == name).ok_or("shifty has no room for schemas")?;
+    let room = component.get_mut(at + name.len()..).and_then(|room| room.get_mut(..schema.len()));
+    room.ok_or("the schema is too long")?.copy_from_slice(schema.as_bytes());
+    Ok(component)
 }
 
 /// One honest connection beside those of the neighbour.

@@ -13,7 +13,7 @@ use wasmtime::{Engine, Store};
 use crate::cell::{self, Broke, CellError, End, Over};
 use crate::lanes::{Lanes, Pace};
 use crate::pool::{self, PoolError, PoolFacts};
-use crate::terms::{self, Breach, Terms};
+use crate::terms::{Breach, Terms, Turns};
 use crate::ticker::Ticker;
 use crate::typed::{Arguments, Description, Skipped, Typed};
 
@@ -34,6 +34,7 @@ struct Wing {
 /// A component that is loaded and linked: all that is left to do for a cell is to instantiate it.
 pub struct Image {
     bundle: Bundle,
+    turns: Turns,
 }
 
 enum Bundle {
@@ -120,7 +121,7 @@ impl Machine {
     pub fn image(&self, code: Code<'_>, stack_bytes_max: usize) -> Result<Image, ImageError> {
         let linked = self.link(code, stack_bytes_max)?.and_then(Linked::new);
         let bundle = linked.map_err(|error| ImageError::World(format!("{error:#}")))?;
-        Ok(Image { bundle: Bundle::Linked(bundle) })
+        Ok(Image { bundle: Bundle::Linked(bundle), turns: Turns::new() })
     }
 
     /// The same for a component that has no more than its functions. Their names as tools are at most
@@ -133,7 +134,8 @@ impl Machine {
         name_bytes_max: usize,
     ) -> Result<Image, ImageError> {
         let linked = self.link(code, stack_bytes_max)?.map_err(|error| ImageError::World(format!("{error:#}")))?;
-        Ok(Image { bundle: Bundle::Typed(Typed::new(linked, description, name_bytes_max)) })
+        let bundle = Bundle::Typed(Typed::new(linked, description, name_bytes_max));
+        Ok(Image { bundle, turns: Turns::new() })
     }
 
     fn link(&self, code: Code<'_>, stack_bytes_max: usize) -> Result<wasmtime::Result<InstancePre<Cell>>, ImageError> {
@@ -289,7 +291,7 @@ impl Image {
         if let (Ok(outcome), Some(terms)) = (&done, terms)
             && outcome.size() <= limits.output_bytes_max
         {
-            terms::held(time, |time| terms.gives(outcome, time)).await.map_err(|breach| match breach {
+            self.turns.check(time, |time| terms.gives(outcome, time)).await.map_err(|breach| match breach {
                 Breach::Wrong(why) => wasmtime::Error::new(Broke(why)),
                 Breach::Long => wasmtime::Error::new(Over(Limit::Cpu)),
             })?;
@@ -309,7 +311,7 @@ impl Image {
             return Ok(typed.arguments(task, limits)?.map(Admitted::Values));
         }
         let (Task::Call(call), Some(terms)) = (task, terms) else { return Ok(Ok(Admitted::Task)) };
-        match terms::held(time, |time| terms.takes(&call.arguments, time)).await {
+        match self.turns.check(time, |time| terms.takes(&call.arguments, time)).await {
             Ok(()) => Ok(Ok(Admitted::Task)),
             Err(Breach::Wrong(why)) => Ok(Err(Refusal::InvalidArguments(why))),
             Err(Breach::Long) => Err(wasmtime::Error::new(Over(Limit::Cpu))),

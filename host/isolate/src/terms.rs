@@ -1,8 +1,11 @@
 //! What a call is held to on both sides of the guest.
 
-use std::time::Duration;
+use std::num::NonZero;
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
 
 use certosa_syscall::guest::Outcome;
+use tokio::sync::Semaphore;
 
 /// What a bundle said of one of its tools. It is run on the time of the call: bundles write it, and it may take long.
 pub trait Terms: Send + Sync {
@@ -21,16 +24,35 @@ pub enum Breach {
     Long,
 }
 
-/// What a check may take in the way of others. Most take a thousandth of it.
-const FIRST: Duration = Duration::from_millis(2);
+/// What a check gets at first. Most take a thousandth of it.
+const FIRST: Duration = Duration::from_millis(1);
+/// What has taken so long is put where it is in nobody's way: the lanes go by the clock.
+const LONG: Duration = Duration::from_millis(1);
 
-/// Checks something in so much time. What takes longer than most gives way, and begins again where the lanes put what is
-/// long.
-pub(crate) async fn held(time: Duration, check: impl Fn(Duration) -> Result<(), Breach>) -> Result<(), Breach> {
-    match check(time.min(FIRST)) {
-        Err(Breach::Long) if time > FIRST => {}
-        checked => return checked,
+/// The checks of a bundle that take long: as many at a time as there are processors, so that nobody else waits for them.
+pub(crate) struct Turns(Semaphore);
+
+impl Turns {
+    pub(crate) fn new() -> Self {
+        Self(Semaphore::new(available_parallelism().map_or(1, NonZero::get)))
     }
-    tokio::task::yield_now().await;
-    check(time)
+
+    /// Checks something in so much time, which is estimated. What takes longer than most gives way, and begins again where
+    /// the lanes put what is long. It does not give way a second time: that thread does nothing else meanwhile.
+    pub(crate) async fn check(
+        &self,
+        time: Duration,
+        check: impl Fn(Duration) -> Result<(), Breach>,
+    ) -> Result<(), Breach> {
+        let (started, mut first) = (Instant::now(), FIRST);
+        while started.elapsed() < LONG {
+            match check(time.min(first)) {
+                Err(Breach::Long) if time > first => first *= 2,
+                checked => return checked,
+            }
+        }
+        tokio::task::yield_now().await;
+        let _turn = self.0.acquire().await;
+        tokio::task::block_in_place(|| check(time))
+    }
 }

@@ -1,10 +1,10 @@
 //! Schemas that mean harm: they come from a bundle, and are run in the host.
 
 use std::fs;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use certosa_isolate::{Breach, Terms};
+use certosa_isolate::{Breach, Image, Terms};
 use certosa_syscall::guest::Outcome;
 use serde_json::{Value, json};
 
@@ -69,6 +69,13 @@ fn a_schema_takes_the_time_of_the_call() {
     }
 }
 
+/// Whether it is looked at whether it will take long; which takes all of that time.
+fn is_first(time: Duration) -> bool {
+    let until = Instant::now() + Duration::from_millis(2);
+    while Instant::now() < until {}
+    time < Duration::from_millis(20)
+}
+
 /// Terms that take some time, and say on which threads they were asked.
 #[derive(Default)]
 struct Slow(Mutex<Vec<String>>);
@@ -76,9 +83,54 @@ struct Slow(Mutex<Vec<String>>);
 impl Terms for Slow {
     fn takes(&self, _: &str, time: Duration) -> Result<(), Breach> {
         self.0.lock().unwrap().push(std::thread::current().name().unwrap_or_default().to_owned());
-        let until = Instant::now() + Duration::from_millis(2);
-        while Instant::now() < until {}
-        if time > Duration::from_millis(20) { Ok(()) } else { Err(Breach::Long) }
+        if is_first(time) { Err(Breach::Long) } else { Ok(()) }
+    }
+
+    fn gives(&self, _: &Outcome, _: Duration) -> Result<(), Breach> {
+        Ok(())
+    }
+}
+
+/// Terms that take until so many calls at the same time look at theirs, or nobody has patience any more.
+struct Crowd {
+    enough: usize,
+    patience: Duration,
+    /// How many there are, and how many there were at most.
+    there: Mutex<(usize, usize)>,
+    more: Condvar,
+}
+
+impl Crowd {
+    fn of(enough: usize, patience: Duration) -> Arc<Self> {
+        Arc::new(Self { enough, patience, there: Mutex::default(), more: Condvar::new() })
+    }
+
+    /// How many there were at most, when each of these images was called so often.
+    fn peak(self: Arc<Self>, bench: &Bench, calls: &[(&Arc<Image>, usize)]) -> usize {
+        let terms = Arc::clone(&self) as Arc<dyn Terms>;
+        let call = |image| bench.call(image, "greet", r#"{"name":"Ana"}"#, Some(Arc::clone(&terms))).unwrap();
+        std::thread::scope(|scope| {
+            for (image, count) in calls {
+                (0..*count).for_each(|_| drop(scope.spawn(|| call(image))));
+            }
+        });
+        self.there.lock().unwrap().1
+    }
+}
+
+impl Terms for Crowd {
+    fn takes(&self, _: &str, time: Duration) -> Result<(), Breach> {
+        if is_first(time) {
+            return Err(Breach::Long);
+        }
+        let mut there = self.there.lock().unwrap();
+        there.0 += 1;
+        there.1 = there.1.max(there.0);
+        self.more.notify_all();
+        let is_too_small = |there: &mut (usize, usize)| there.1 < self.enough;
+        let (mut there, _) = self.more.wait_timeout_while(there, self.patience, is_too_small).unwrap();
+        there.0 -= 1;
+        Ok(())
     }
 
     fn gives(&self, _: &Outcome, _: Duration) -> Result<(), Breach> {
@@ -95,6 +147,20 @@ fn a_schema_that_takes_long_is_in_nobodys_way() {
     bench.call(&image, "greet", r#"{"name":"Ana"}"#, Some(Arc::clone(&terms) as Arc<dyn Terms>)).unwrap();
     let threads = terms.0.lock().unwrap();
     assert!(threads.len() == 2 && threads[0] != "certosa-slow" && threads[1] == "certosa-slow", "{threads:?}");
+}
+
+/// Nor in that of others that stand back: a bundle has as many such checks at a time as there are processors, and those of
+/// another do not wait for them.
+#[test]
+fn checks_that_take_long_do_not_wait_for_those_of_other_bundles() {
+    let bench = Bench::new();
+    let hello = fs::read(component("hello")).unwrap();
+    let (one, other) = (bench.linked(&hello), bench.linked(&hello));
+    let processors = std::thread::available_parallelism().unwrap().get();
+    let all = Crowd::of(processors + 1, Duration::from_secs(20));
+    assert_eq!(all.peak(&bench, &[(&one, processors), (&other, 1)]), processors + 1);
+    let many = Crowd::of(usize::MAX, Duration::from_millis(200));
+    assert_eq!(many.peak(&bench, &[(&one, 2 * processors + 1)]), processors);
 }
 
 #[test]
