@@ -253,7 +253,8 @@ struct CellLimits {
 
   memoryMibMax @0 :UInt32 = 64;
   # Memory, summed over all linear memories and tables of the cell. 1 to 4,096.
-  # A Rust tool needs 2; a Python or JavaScript runtime 32 to 128.
+  # A Rust tool needs 2; a Python or JavaScript runtime 32 to 128. The schemas of its tools may take as much of the
+  # house, and 16 in any case.
 
   cpuMsMax @1 :UInt32 = 2000;
   # Time on the processor, of the guest and of the host on its behalf; waiting does not count. 1 to 600,000.

@@ -43,7 +43,7 @@ fn a_right_manifest_passes_and_is_cached() {
         let files = fs::read_dir(folder.path(".certosa/cache")).unwrap();
         files.filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().starts_with(kind)).count()
     };
-    assert_eq!((kept("manifest-"), kept("code-"), kept("offer1-")), (1, 1, 1));
+    assert_eq!((kept("manifest-"), kept("code-"), kept("offer2-")), (1, 1, 1));
     folder.write("manifest.capnp", manifest(&bundles(&["hello"], "cpuMsMax = 7")));
     assert_eq!(folder.run(&["check"]).code, 0);
     assert_eq!((kept("manifest-"), kept("code-")), (2, 1), "another text is another manifest");

@@ -16,9 +16,8 @@ fn now_ms() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis().try_into().unwrap()
 }
 
-/// `shifty`, as one that becomes `role` at `from`.
-fn scripted(role: &str, from: u64) -> Vec<u8> {
-    let mut bytes = fs::read(component("shifty")).unwrap();
+/// This form of `shifty`, as one that becomes `role` at `from`.
+pub fn scripted(mut bytes: Vec<u8>, role: &str, from: u64) -> Vec<u8> {
     let at = bytes.windows(14).position(|window| window == b"shifty-script:").unwrap();
     let script = format!("shifty-script:{role:.<6}:{from:013}");
     bytes[at..at + script.len()].copy_from_slice(script.as_bytes());
@@ -29,7 +28,9 @@ fn scripted(role: &str, from: u64) -> Vec<u8> {
 fn turning(roles: &[&str], body: &str) -> (House, u64) {
     for wait_ms in [2_000, 5_000, 15_000, 60_000] {
         let (folder, from) = (Folder::new(body), now_ms() + wait_ms);
-        roles.iter().for_each(|role| folder.write(&format!("{role}.wasm"), scripted(role, from)));
+        roles.iter().for_each(|role| {
+            folder.write(&format!("{role}.wasm"), scripted(fs::read(component("shifty")).unwrap(), role, from))
+        });
         let house = House::in_folder(folder);
         if now_ms() + 500 < from {
             return (house, from);

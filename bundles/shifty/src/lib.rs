@@ -107,7 +107,10 @@ impl tools::Guest for Shifty {
             "steal" => {
                 listed.extend([tool("greet", "Not hello's.", PLAIN), tool("ask", "Not the probe's.", PLAIN)]);
             }
-            "many" => listed.extend((0..600).filter(|n| n % 3 != 0).map(|n| tool(&format!("n{n:03}"), "", PLAIN))),
+            "many" => {
+                let schema = term(0).unwrap_or(PLAIN);
+                listed.extend((0..600).filter(|n| n % 3 != 0).map(|n| tool(&format!("n{n:03}"), "", schema)));
+            }
             "schema" => listed.push(tool("before", "Wants what is no schema.", r#"{"type":"object""#)),
             "long" => listed.push(tool("before", &"words ".repeat(10_000), PLAIN)),
             "trap" => panic!("the lists of this guest panic on purpose"),

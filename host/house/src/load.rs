@@ -13,7 +13,7 @@ use certosa_manifest::{BundlePlan, ComponentSource, Manifest, Path, Plan, Proble
 use certosa_model::{Allowance, BundleName, CellLimits, Digest, Limit, Reuse, Subject, TOOL_NAME_BYTES_MAX, ToolName};
 use certosa_store::{StateFolder, StoreError};
 use certosa_syscall::Need;
-use certosa_syscall::guest::EXPORTS;
+use certosa_syscall::guest::{self, EXPORTS};
 use certosa_vault::Vault;
 use tokio::sync::Notify;
 
@@ -55,8 +55,11 @@ pub enum OpenError {
 const LIST_CPU_MS_MAX: u32 = 5_000;
 const LIST_WALL_MS_MAX: u32 = 10_000;
 
+/// What the schemas of a bundle may take of the house, if that is more than its cells may have.
+const SCHEMAS_BYTES_LEAST: usize = 16 << 20;
+
 /// Changes when the form of a cached listing does.
-const LISTING_KIND: &str = "offer1";
+const LISTING_KIND: &str = "offer2";
 /// Exports that are no tools and are named in one message.
 const SKIPPED_MAX: usize = 10;
 
@@ -346,7 +349,7 @@ impl Loader<'_> {
         let form = looked_at.shape.form();
         // What may be different the next time is not kept.
         if plan.lists_change {
-            return load(&plan.name, form, self.list(plan, image).await?);
+            return load(&plan.name, form, self.list(plan, form, image).await?);
         }
         // With other limits the bundle may not be able to say what it offers. What a typed one offers depends on how
         // it is described, and on the room for its names.
@@ -356,7 +359,7 @@ impl Loader<'_> {
         let offer: Offer = match kept {
             Some(offer) => offer,
             None => {
-                let offer = self.list(plan, image).await?;
+                let offer = self.list(plan, form, image).await?;
                 images::keep(
                     self.images.cache(),
                     LISTING_KIND,
@@ -369,11 +372,18 @@ impl Loader<'_> {
         load(&plan.name, form, offer)
     }
 
-    async fn list(&self, plan: &BundlePlan, image: &Arc<Image>) -> Result<Offer, String> {
+    async fn list(&self, plan: &BundlePlan, form: Form, image: &Arc<Image>) -> Result<Offer, String> {
         let end = self.images.machine().list(image, &listing_limits(&plan.limits)).await;
         let listed = end.result.map_err(|error| listing_error(&error, &plan.limits))?;
-        Offer::check(listed).map_err(|wrong| wrong.join("; "))
+        check(listed, form, &plan.limits)
     }
+}
+
+/// Checks what a bundle with these limits listed. The house keeps the schemas of one that speaks our world.
+pub(crate) fn check(listed: guest::Offer, form: Form, limits: &CellLimits) -> Result<Offer, String> {
+    let schemas_bytes_max =
+        if form == Form::World { limits.memory_bytes_max.max(SCHEMAS_BYTES_LEAST) } else { usize::MAX };
+    Offer::check(listed, schemas_bytes_max).map_err(|wrong| wrong.join("; "))
 }
 
 /// Bounds of the cell that lists what a bundle with these limits offers.

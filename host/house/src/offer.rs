@@ -92,11 +92,14 @@ const TEXT_BYTES_MAX: usize = 16 << 10;
 /// Regular expressions in all schemas. Each may keep 64 KiB of what it has seen, for each thread.
 const PATTERNS_MAX: usize = 1_000;
 const SCHEMA_BYTES_MAX: usize = 256 << 10;
+/// With so many things wrong with its tools, the rest is not looked at any more.
+const WRONG_MAX: usize = 20;
 
 impl Offer {
-    /// Checks what a bundle listed, and says everything that is wrong with it.
-    pub fn check(listed: guest::Offer) -> Result<Self, Vec<String>> {
-        let mut check = Check::default();
+    /// Checks what a bundle listed, and says what is wrong with it. Its schemas may take so many bytes of the house when
+    /// they are compiled.
+    pub fn check(listed: guest::Offer, schemas_bytes_max: usize) -> Result<Self, Vec<String>> {
+        let mut check = Check { schemas_bytes_max, wrong: Vec::new() };
         check.tools(&listed.tools);
         check.prompts(&listed.prompts);
         check.resources(&listed.resources, &listed.templates);
@@ -112,8 +115,8 @@ impl Offer {
     }
 }
 
-#[derive(Default)]
 struct Check {
+    schemas_bytes_max: usize,
     wrong: Vec<String>,
 }
 
@@ -145,7 +148,7 @@ impl Check {
     fn tools(&mut self, tools: &[guest::Tool]) {
         self.count("tools", tools.len(), ITEMS_MAX);
         let mut taken = HashSet::new();
-        let (mut patterns, mut states) = (0, 0);
+        let (mut patterns, mut states, mut bytes) = (0, 0, 0);
         for tool in tools {
             let name = &tool.name;
             self.name("tool", name, &mut taken);
@@ -160,11 +163,20 @@ impl Check {
                     Ok(schema) => {
                         patterns += schema.patterns;
                         states += schema.states;
+                        bytes += schema.bytes;
                     }
                     Err(why) => self.refuse(format!("the {kind} schema of {name:?} {why}")),
                 }
             }
             // Before it takes any longer.
+            if self.wrong.len() >= WRONG_MAX {
+                return;
+            }
+            if bytes > self.schemas_bytes_max {
+                let most = self.schemas_bytes_max >> 20;
+                return self
+                    .refuse(format!("the schemas take more than {most} MiB of the house when they are compiled"));
+            }
             if states > STATES_MAX || patterns > PATTERNS_MAX {
                 return self.refuse(format!(
                     "the schemas have more than {PATTERNS_MAX} regular expressions, or {STATES_MAX} states of them"
@@ -313,30 +325,77 @@ pub fn role_name(role: Role) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use std::time::{Duration, Instant};
+
+    use serde_json::{Map, Value, json};
 
     use super::*;
 
-    /// So many tools, each with a hundred regular expressions.
-    fn offer(tools: usize) -> guest::Offer {
-        let tool = |number: usize| {
-            let patterns: Vec<_> = (0..100).map(|n| json!({ "pattern": format!("^a{number}-{n}$") })).collect();
-            guest::Tool {
-                name: format!("t{number}"),
-                title: None,
-                description: String::new(),
-                input_schema: json!({"type": "object", "prefixItems": patterns}).to_string(),
-                output_schema: None,
-                hints: Hints::empty(),
-            }
+    const ROOM: usize = 64 << 20;
+
+    /// So many tools that take arguments of such a schema.
+    fn offer(tools: usize, schema: impl Fn(usize) -> Value) -> guest::Offer {
+        let tool = |number: usize| guest::Tool {
+            name: format!("t{number}"),
+            title: None,
+            description: String::new(),
+            input_schema: schema(number).to_string(),
+            output_schema: None,
+            hints: Hints::empty(),
         };
         guest::Offer { tools: (0..tools).map(tool).collect(), ..guest::Offer::default() }
     }
 
     #[test]
     fn regular_expressions_of_a_bundle_are_bounded() {
-        assert!(Offer::check(offer(10)).is_ok());
-        let wrong = Offer::check(offer(11)).unwrap_err();
+        let patterns = |tool| {
+            let patterns: Vec<_> = (0..100).map(|n| json!({ "pattern": format!("^a{tool}-{n}$") })).collect();
+            json!({"type": "object", "prefixItems": patterns})
+        };
+        assert!(Offer::check(offer(10, patterns), ROOM).is_ok());
+        let wrong = Offer::check(offer(11, patterns), ROOM).unwrap_err();
         assert!(wrong[0].contains("more than 1000 regular expressions"), "{wrong:?}");
+    }
+
+    /// A schema of one object in another.
+    fn nested(levels: usize, inside: impl Fn(Value) -> Value, beside: &Value) -> Value {
+        let mut schema = (0..levels).fold(json!({}), |schema, _| inside(schema));
+        schema["type"] = json!("object");
+        schema.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
+        schema
+    }
+
+    /// What the library keeps of each of these takes megabytes, and bundles may have a thousand tools.
+    #[test]
+    fn what_the_schemas_of_a_bundle_take_is_bounded() {
+        let twice = |n: usize| json!({"allOf": vec![json!({"$ref": format!("#/$defs/r{n}")}); 2]});
+        let unfolded = || {
+            let mut schema = json!({"type": "object", "unevaluatedProperties": false, "$defs": {"r10": {}}});
+            (0..10).for_each(|n| schema["$defs"][format!("r{n}")] = twice(n + 1));
+            schema["$ref"] = json!("#/$defs/r0");
+            schema
+        };
+        let negated = || nested(120, |schema| json!({ "not": schema }), &json!({}));
+        let long = "n".repeat(1_000);
+        let named = || nested(50, |schema| json!({"properties": {long.clone(): schema}}), &json!({}));
+        let many = || json!({"type": "object", "allOf": vec![json!({}); 5_000]});
+        let texts = || json!({"type": "object", "required": (0..10_000).map(|n| n.to_string()).collect::<Vec<_>>()});
+        let schemas: [&dyn Fn() -> Value; 5] = [&unfolded, &negated, &named, &many, &texts];
+        for schema in schemas {
+            assert!(Offer::check(offer(1, |_| schema()), ROOM).is_ok(), "{}", schema());
+            let started = Instant::now();
+            let wrong = Offer::check(offer(1_000, |_| schema()), ROOM).unwrap_err();
+            assert!(wrong[0].contains("the schemas take more than 64 MiB"), "{wrong:?}");
+            assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        }
+        // What honest bundles have is far from that.
+        let plain = |_| json!({"type": "object", "properties": (0..30).map(|n| (format!("name{n}"), json!({"type": "string"}))).collect::<Map<_, _>>()});
+        assert!(Offer::check(offer(1_000, plain), ROOM).is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_ends_somewhere() {
+        let large = |_| json!({"type": "object", "properties": {"a": {"pattern": "\\p{L}{1000}"}}});
+        assert_eq!(Offer::check(offer(1_000, large), ROOM).unwrap_err().len(), WRONG_MAX);
     }
 }

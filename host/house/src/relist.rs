@@ -5,15 +5,13 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use certosa_isolate::CellError;
-use certosa_syscall::guest;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
 use crate::house::{Bundle, House};
 use crate::line::{Full, Patience};
-use crate::listings::Listings;
-use crate::load::{listing_error, listing_limits, load};
-use crate::offer::Offer;
+use crate::listings::{Listings, LoadedItem};
+use crate::load::{check, listing_error, listing_limits, load};
 
 /// Time between two listings of a bundle, at least.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -69,10 +67,16 @@ impl House {
         match listed {
             Ok(listed) => {
                 // Schemas may take their time to be made ready.
-                let (house, index, told) = (Arc::clone(self), bundle.index, Arc::clone(told));
-                let replaced = spawn_blocking(move || house.replace(index, listed, &told)).await;
-                if let Ok(Err(why)) = replaced {
-                    warn(bundle, "bundle", &why);
+                let (name, form, limits) = (bundle.name.clone(), bundle.component.form(), bundle.limits);
+                let made = move || load(&name, form, check(listed, form, &limits)?);
+                match self.images.machine().aside(made).await {
+                    Some(Ok(items)) => {
+                        let (house, index, told) = (Arc::clone(self), bundle.index, Arc::clone(told));
+                        let _always_done = spawn_blocking(move || house.replace(index, items, &told)).await;
+                    }
+                    Some(Err(why)) => warn(bundle, "bundle", &why),
+                    // The house closes.
+                    None => {}
                 }
             }
             Err(error @ CellError::Host(_)) => warn(bundle, "host", &listing_error(&error, &bundle.limits)),
@@ -81,20 +85,17 @@ impl House {
         Ok(started.elapsed())
     }
 
-    /// Checks a listing as at the start, and lets it take the place of the one before if it says anything else.
-    fn replace(&self, index: usize, listed: guest::Offer, told: &Told) -> Result<(), String> {
-        let Some(bundle) = self.bundles.get(index) else { return Ok(()) };
-        let offer = Offer::check(listed).map_err(|wrong| wrong.join("; "))?;
-        let items = load(&bundle.name, bundle.component.form(), offer)?;
+    /// Lets what a bundle lists now take the place of what it listed before, if it says anything else.
+    fn replace(&self, index: usize, items: Vec<LoadedItem>, told: &Told) {
+        let Some(bundle) = self.bundles.get(index) else { return };
         let _one_at_a_time = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.listings();
-        let Some(after) = before.with(&self.plan, index, items) else { return Ok(()) };
+        let Some(after) = before.with(&self.plan, index, items) else { return };
         tracing::info!(bundle = bundle.name.as_str(), "its lists have changed");
         warn_of_hidden(&before, &after);
         let after = Arc::new(after);
         *self.listings.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&after);
         told(after);
-        Ok(())
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Schema {
     /// Its regular expressions, and the states of all of them.
     pub(crate) patterns: usize,
     pub(crate) states: u64,
+    /// What the rest of it takes, roughly and rather more than less.
+    pub(crate) bytes: usize,
     steps_of_text: u64,
     steps_of_name: u64,
     steps_of_number: u64,
@@ -46,12 +48,18 @@ const PATTERN_BYTES_MAX: usize = 1 << 10;
 /// One that is compiled: `\p{L}{1000}` has twelve letters and takes 10 MiB.
 const PATTERN_SIZE_MAX: usize = 1 << 20;
 
+/// What one counts that is larger: to find that out took as long.
+const STATES_OF_LARGE: u64 = (PATTERN_SIZE_MAX / 40) as u64;
+
 /// What one keeps of texts that it was held against.
 const PATTERN_CACHE_MAX: usize = 64 << 10;
 
 /// States of all the regular expressions that a bundle's schemas have: each takes about 40 bytes for as long as the
 /// bundle is there.
 pub(crate) const STATES_MAX: u64 = 500_000;
+
+/// What a byte of a schema takes, as a text or a value in it.
+const TEXT_BYTES: usize = 24;
 
 /// A step of a check takes less than this.
 const STEP: Duration = Duration::from_nanos(20);
@@ -71,7 +79,7 @@ impl Schema {
             return Err("has no \"type\": \"object\" at its root".to_owned());
         }
         let states = states(&schema)?;
-        let has_multiples = places::make_look(&mut schema)?;
+        let seen = places::make_look(&mut schema)?;
         let expressions = PatternOptions::regex().size_limit(PATTERN_SIZE_MAX).dfa_size_limit(PATTERN_CACHE_MAX);
         let options = jsonschema::options_for::<Counted>().with_draft(Draft::Draft202012);
         let built = options.with_pattern_options(expressions).build(&schema);
@@ -83,9 +91,10 @@ impl Schema {
             validator,
             patterns: states.len(),
             states: all,
+            bytes: seen.bytes + text.len() * TEXT_BYTES,
             steps_of_text: steps(most),
             steps_of_name: steps(all),
-            steps_of_number: if has_multiples { STEPS_OF_MULTIPLE } else { 1 },
+            steps_of_number: if seen.has_multiples { STEPS_OF_MULTIPLE } else { 1 },
         })
     }
 
@@ -153,15 +162,19 @@ fn states(schema: &Value) -> Result<Vec<u64>, String> {
         return Err(format!("has a regular expression of {} bytes, past {PATTERN_BYTES_MAX}", long.len()));
     }
     let size_max = thompson::Config::new().nfa_size_limit(Some(PATTERN_SIZE_MAX));
-    let compiled = |pattern: &str| {
-        let pattern = jsonschema_regex::to_rust_regex(pattern).ok()?;
-        thompson::Compiler::new().configure(size_max.clone()).build(&pattern).ok()
-    };
+    let mut compiler = thompson::Compiler::new();
+    compiler.configure(size_max);
     let (mut states, mut all) = (Vec::new(), 0);
-    // One that cannot be compiled, the library refuses with a reason, if it is one at all.
-    for compiled in patterns.into_iter().filter_map(compiled) {
-        states.push(compiled.states().len() as u64);
-        all += compiled.states().len() as u64;
+    for pattern in patterns {
+        // What is no regular expression, the library refuses with a reason, if it has to be one at all.
+        let Ok(expression) = jsonschema_regex::to_rust_regex(pattern) else { continue };
+        let compiled = match compiler.build(&expression) {
+            Ok(compiled) => compiled.states().len() as u64,
+            Err(error) if error.size_limit().is_some() => STATES_OF_LARGE,
+            Err(_) => continue,
+        };
+        states.push(compiled);
+        all += compiled;
         if all > STATES_MAX {
             return Err(format!("has regular expressions with more than {STATES_MAX} states"));
         }

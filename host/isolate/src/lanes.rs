@@ -62,6 +62,11 @@ impl Lanes {
         Ok(Self { slow: Some(slow) })
     }
 
+    /// Does what is no cell's.
+    pub(crate) async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        self.slow.as_ref()?.spawn_blocking(work).await.ok()
+    }
+
     /// Brings a cell to its end. If this is given up the cell ends too, at its next tick if it is at work.
     pub(crate) async fn run<T: Send + 'static>(
         &self,

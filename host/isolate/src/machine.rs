@@ -168,6 +168,12 @@ impl Machine {
         self.lanes.run(cell, &Pace::slow()).await.unwrap_or_else(|lost| End::lost(&lost))
     }
 
+    /// Does on a thread that stands back what may take long and is done for a bundle outside of its cells. `None` where the
+    /// house closes meanwhile.
+    pub async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        self.lanes.aside(work).await
+    }
+
     /// Does one task in a cell of its own. The permit is the proof that it may run. `held` is kept for as long as
     /// there is a cell, which may outlast this by a tick when it is given up.
     pub async fn call(

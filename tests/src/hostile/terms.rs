@@ -8,7 +8,8 @@ use certosa_isolate::{Breach, Image, Terms};
 use certosa_syscall::guest::Outcome;
 use serde_json::{Value, json};
 
-use super::{call, house, refused, still_serves};
+use super::{call, folder, house, refused, still_serves};
+use crate::relist::scripted;
 use crate::support::{House, component, text};
 use crate::typed::Bench;
 
@@ -67,6 +68,24 @@ fn a_schema_takes_the_time_of_the_call() {
         let house = of(&input, &output, &json!({}), "cpuMsMax = 300");
         assert_eq!(call(&house, "terms", json!({}))["structuredContent"], json!({}));
     }
+}
+
+/// Each of them takes 8 MB when it is compiled.
+#[test]
+fn schemas_take_no_more_of_the_house_than_cells_do() {
+    let negated = |levels| {
+        let mut schema = (0..levels).fold(json!({}), |schema, _| json!({ "not": schema }));
+        schema["type"] = json!("object");
+        scripted(terms(&schema, &anything(), &json!({})), "many", 0)
+    };
+    let folder = folder(&[("hostile", &negated(120), "")]);
+    let checked = folder.run(&["check"]);
+    assert!(checked.stderr.contains("the schemas take more than 64 MiB of the house"), "{checked:?}");
+    let house = House::in_folder(folder);
+    assert!(super::peak_mib(&house) < 500, "{} MiB", super::peak_mib(&house));
+    still_serves(&house);
+    // 400 tools with some of it are no hindrance.
+    assert_eq!(text(&call(&super::house(&negated(8), ""), "n001", json!({}))), "n001");
 }
 
 /// Whether it is looked at whether it will take long; which takes all of that time.

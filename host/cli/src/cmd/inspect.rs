@@ -118,12 +118,13 @@ fn listed(code: &[u8], described: Option<Description>) -> anyhow::Result<Found> 
         Ok(image) => Arc::new(image),
         Err(error) => return Ok(Found::unusable(error)),
     };
+    let schemas_bytes_max = if described.is_some() { usize::MAX } else { CELL.memory_bytes_max };
     let listed = opening::runtime()?.block_on(machine.list(&image, &CELL));
     let offer = match listed.result {
         Ok(listed) if described.is_some() && listed.tools.is_empty() => {
             Err("none of its exports can be a tool".to_owned())
         }
-        Ok(listed) => Offer::check(listed).map_err(|wrong| wrong.join("; ")),
+        Ok(listed) => Offer::check(listed, schemas_bytes_max).map_err(|wrong| wrong.join("; ")),
         Err(error) => Err(format!("listing what it offers failed: {error:?}")),
     };
     Ok(Found { offer, skipped: image.skipped().to_vec() })

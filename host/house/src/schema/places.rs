@@ -41,6 +41,22 @@ const PLACES_BYTES_MAX: usize = 16 << 20;
 /// The library keeps a copy of all that stands under a `not`.
 const NEGATED_MAX: usize = 100_000;
 
+/// What a schema takes when it is compiled, roughly and rather more than less, in bytes: each place,
+const PLACE_BYTES: usize = 640;
+/// each byte of where a place stands,
+const NAME_BYTES: usize = 3;
+/// each thing under a `not`, which has a `type` by then,
+const NEGATED_BYTES: usize = 1536;
+/// and each place that is unfolded.
+const UNFOLDED_BYTES: f64 = 64.0;
+
+/// What is to be known of a schema.
+pub(super) struct Seen {
+    pub has_multiples: bool,
+    /// What it takes when it is compiled, but for texts and values in it.
+    pub bytes: usize,
+}
+
 /// What was found in a schema.
 #[derive(Default)]
 struct Found {
@@ -55,8 +71,8 @@ struct Found {
 }
 
 /// Makes every place of a schema look at the value before anything else, by giving it a `type` that each value has.
-/// Says what cannot be bounded so, or whether there is any `multipleOf`.
-pub(super) fn make_look(schema: &mut Value) -> Result<bool, String> {
+/// Says what cannot be bounded so.
+pub(super) fn make_look(schema: &mut Value) -> Result<Seen, String> {
     let mut found = Found::default();
     let mut rest = vec![(schema, 0)];
     while let Some((place, place_bytes)) = rest.pop() {
@@ -72,7 +88,7 @@ pub(super) fn make_look(schema: &mut Value) -> Result<bool, String> {
         rest.extend(inside(members).map(|(name_bytes, place)| (place, place_bytes + id_bytes + name_bytes)));
     }
     found.check()?;
-    Ok(found.has_multiples)
+    Ok(Seen { has_multiples: found.has_multiples, bytes: found.bytes() })
 }
 
 impl Found {
@@ -106,18 +122,27 @@ impl Found {
     }
 
     fn check(&self) -> Result<(), String> {
-        let Self { targets, references, unevaluated, .. } = self;
+        let Self { targets, unevaluated, references, .. } = self;
         if targets.len() > TARGETS_MAX {
             return Err(format!("refers to {} places, and at most {TARGETS_MAX} are allowed", targets.len()));
         }
-        let unfolded = self.places as f64 * UNFOLDED_EACH.powi(*references);
-        if *unevaluated > UNEVALUATED_MAX || (*unevaluated > 0 && (unfolded > UNFOLDED_MAX || self.has_dynamic)) {
+        let is_unfolded = *unevaluated > 0;
+        if *unevaluated > UNEVALUATED_MAX || (is_unfolded && (self.unfolded() > UNFOLDED_MAX || self.has_dynamic)) {
             return Err(format!(
                 "has `unevaluatedProperties` or `unevaluatedItems` {unevaluated} times and {references} references, and \
                  beside such keywords at most {UNEVALUATED_MAX} and, in a small schema, 24 are allowed, and no `$dynamicRef`"
             ));
         }
         Ok(())
+    }
+
+    fn unfolded(&self) -> f64 {
+        self.places as f64 * UNFOLDED_EACH.powi(self.references)
+    }
+
+    fn bytes(&self) -> usize {
+        let unfolded = if self.unevaluated > 0 { (self.unfolded() * UNFOLDED_BYTES) as usize } else { 0 };
+        self.places * PLACE_BYTES + self.place_bytes * NAME_BYTES + self.negated * NEGATED_BYTES + unfolded
     }
 }
 
