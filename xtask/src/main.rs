@@ -64,7 +64,8 @@ type Done = Result<(), String>;
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     let strict = args.iter().any(|arg| arg == "--strict");
-    let done = match args.first().map(String::as_str) {
+    let asks_for_help = args.iter().any(|arg| matches!(arg.as_str(), "--help" | "-h"));
+    let done = match args.first().map(String::as_str).filter(|_| !asks_for_help) {
         Some("demo") => demo(),
         Some("test") => test(strict),
         Some("build") => build(),
@@ -72,7 +73,7 @@ fn main() -> ExitCode {
         Some("foreign") => clients().and_then(|()| foreign()),
         Some("bench") => bench(&args),
         Some("red") => red::red(&args),
-        Some("help" | "--help" | "-h") | None => {
+        Some("help") | None => {
             tell(HELP.trim_end());
             Ok(())
         }

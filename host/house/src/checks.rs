@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use certosa_isolate::{Breach, Terms};
+use certosa_isolate::{Breach, Held, Terms};
 use certosa_model::parse_json;
 use certosa_syscall::guest::{Askable, Completion, Outcome, QuestionKind, Questions, Task, ToolResult};
 use serde_json::Value;
@@ -26,15 +26,15 @@ const COMPLETIONS_MAX: usize = 100;
 const URL_BYTES_MAX: usize = 2048;
 
 impl Terms for Schemas {
-    fn takes(&self, arguments: &str, time: Duration) -> Result<(), Breach> {
+    fn takes(&self, arguments: &str) -> Result<Held<'_>, Breach> {
         let value = parse_json(arguments).map_err(|error| Breach::Wrong(format!("they are not JSON: {error}")))?;
-        fits(&self.input, &value, time)
+        Ok(Some(Box::new(move |time| fits(&self.input, &value, time))))
     }
 
-    fn gives(&self, outcome: &Outcome, time: Duration) -> Result<(), Breach> {
+    fn gives(&self, outcome: &Outcome) -> Result<Held<'_>, Breach> {
         match outcome {
-            Outcome::Tool(result) => self.structured(result, time),
-            _ => Ok(()),
+            Outcome::Tool(result) => self.structured(result),
+            _ => Ok(None),
         }
     }
 }
@@ -46,13 +46,13 @@ impl Schemas {
         Ok(Self { input, output })
     }
 
-    fn structured(&self, result: &ToolResult, time: Duration) -> Result<(), Breach> {
+    fn structured(&self, result: &ToolResult) -> Result<Held<'_>, Breach> {
         let wrong = |why: String| Err(Breach::Wrong(why));
         let text = match (&result.structured, &self.output) {
             (None, Some(_)) if !result.is_error => {
                 return wrong("promised structured content and gave none".to_owned());
             }
-            (None, _) => return Ok(()),
+            (None, _) => return Ok(None),
             (Some(text), _) => text,
         };
         let value = match parse_json(text) {
@@ -60,13 +60,15 @@ impl Schemas {
             Ok(_) => return wrong("gave structured content that is not a JSON object".to_owned()),
             Err(error) => return wrong(format!("gave structured content that is not JSON: {error}")),
         };
-        match self.output.as_ref().map_or(Ok(()), |schema| fits(schema, &value, time)) {
-            Err(Breach::Wrong(_)) if result.is_error => Ok(()),
+        let Some(schema) = &self.output else { return Ok(None) };
+        let is_error = result.is_error;
+        Ok(Some(Box::new(move |time| match fits(schema, &value, time) {
+            Err(Breach::Wrong(_)) if is_error => Ok(()),
             Err(Breach::Wrong(why)) => {
-                wrong(format!("gave structured content that does not fit its own output schema: {why}"))
+                Err(Breach::Wrong(format!("gave structured content that does not fit its own output schema: {why}")))
             }
             checked => checked,
-        }
+        })))
     }
 }
 

@@ -26,5 +26,5 @@ pub use inspect::{Form, Shape, ShapeError, check_shape};
 pub use lanes::Pace;
 pub use machine::{Code, Image, ImageError, Machine, Warm, Work};
 pub use pool::{PoolError, PoolFacts};
-pub use terms::{Breach, Terms};
+pub use terms::{Breach, Held, Terms};
 pub use typed::{Description, Function, Skipped, describe, describe_in_child, wit, wit_in_child};

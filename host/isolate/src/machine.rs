@@ -297,7 +297,7 @@ impl Image {
         if let (Ok(outcome), Some(terms)) = (&done, terms)
             && outcome.size() <= limits.output_bytes_max
         {
-            self.turns.check(time, |time| terms.gives(outcome, time)).await.map_err(|breach| match breach {
+            self.turns.check(time, terms.gives(outcome)).await.map_err(|breach| match breach {
                 Breach::Wrong(why) => wasmtime::Error::new(Broke(why)),
                 Breach::Long => wasmtime::Error::new(Over(Limit::Cpu)),
             })?;
@@ -317,7 +317,7 @@ impl Image {
             return Ok(typed.arguments(task, limits)?.map(Admitted::Values));
         }
         let (Task::Call(call), Some(terms)) = (task, terms) else { return Ok(Ok(Admitted::Task)) };
-        match self.turns.check(time, |time| terms.takes(&call.arguments, time)).await {
+        match self.turns.check(time, terms.takes(&call.arguments)).await {
             Ok(()) => Ok(Ok(Admitted::Task)),
             Err(Breach::Wrong(why)) => Ok(Err(Refusal::InvalidArguments(why))),
             Err(Breach::Long) => Err(wasmtime::Error::new(Over(Limit::Cpu))),

@@ -10,11 +10,14 @@ use tokio::sync::Semaphore;
 /// What a bundle said of one of its tools. It is run on the time of the call: bundles write it, and it may take long.
 pub trait Terms: Send + Sync {
     /// Whether it takes these arguments, which nobody has looked at before.
-    fn takes(&self, arguments: &str, time: Duration) -> Result<(), Breach>;
+    fn takes(&self, arguments: &str) -> Result<Held<'_>, Breach>;
 
     /// Whether it may give this.
-    fn gives(&self, outcome: &Outcome, time: Duration) -> Result<(), Breach>;
+    fn gives(&self, outcome: &Outcome) -> Result<Held<'_>, Breach>;
 }
+
+/// Something that was read, and the check of it in so much time; `None` where nothing is to be checked.
+pub type Held<'a> = Option<Box<dyn Fn(Duration) -> Result<(), Breach> + Send + 'a>>;
 
 /// Why a call does not keep to the terms.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,13 +40,10 @@ impl Turns {
         Self(Semaphore::new(available_parallelism().map_or(1, NonZero::get)))
     }
 
-    /// Checks something in so much time, which is estimated. What takes longer than most gives way, and begins again where
+    /// Checks what is held in so much time, which is estimated. What takes longer than most gives way, and begins again where
     /// the lanes put what is long. It does not give way a second time: that thread does nothing else meanwhile.
-    pub(crate) async fn check(
-        &self,
-        time: Duration,
-        check: impl Fn(Duration) -> Result<(), Breach>,
-    ) -> Result<(), Breach> {
+    pub(crate) async fn check(&self, time: Duration, held: Result<Held<'_>, Breach>) -> Result<(), Breach> {
+        let Some(check) = held? else { return Ok(()) };
         let (started, mut first) = (Instant::now(), FIRST);
         while started.elapsed() < LONG {
             match check(time.min(first)) {

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use certosa_isolate::{Breach, Image, Terms};
+use certosa_isolate::{Breach, Held, Image, Terms};
 use certosa_syscall::guest::Outcome;
 use serde_json::{Value, json};
 
@@ -100,13 +100,15 @@ fn is_first(time: Duration) -> bool {
 struct Slow(Mutex<Vec<String>>);
 
 impl Terms for Slow {
-    fn takes(&self, _: &str, time: Duration) -> Result<(), Breach> {
-        self.0.lock().unwrap().push(std::thread::current().name().unwrap_or_default().to_owned());
-        if is_first(time) { Err(Breach::Long) } else { Ok(()) }
+    fn takes(&self, _: &str) -> Result<Held<'_>, Breach> {
+        Ok(Some(Box::new(|time| {
+            self.0.lock().unwrap().push(std::thread::current().name().unwrap_or_default().to_owned());
+            if is_first(time) { Err(Breach::Long) } else { Ok(()) }
+        })))
     }
 
-    fn gives(&self, _: &Outcome, _: Duration) -> Result<(), Breach> {
-        Ok(())
+    fn gives(&self, _: &Outcome) -> Result<Held<'_>, Breach> {
+        Ok(None)
     }
 }
 
@@ -124,6 +126,17 @@ impl Crowd {
         Arc::new(Self { enough, patience, there: Mutex::default(), more: Condvar::new() })
     }
 
+    fn enter(&self) -> Result<(), Breach> {
+        let mut there = self.there.lock().unwrap();
+        there.0 += 1;
+        there.1 = there.1.max(there.0);
+        self.more.notify_all();
+        let is_too_small = |there: &mut (usize, usize)| there.1 < self.enough;
+        let (mut there, _) = self.more.wait_timeout_while(there, self.patience, is_too_small).unwrap();
+        there.0 -= 1;
+        Ok(())
+    }
+
     /// How many there were at most, when each of these images was called so often.
     fn peak(self: Arc<Self>, bench: &Bench, calls: &[(&Arc<Image>, usize)]) -> usize {
         let terms = Arc::clone(&self) as Arc<dyn Terms>;
@@ -138,22 +151,12 @@ impl Crowd {
 }
 
 impl Terms for Crowd {
-    fn takes(&self, _: &str, time: Duration) -> Result<(), Breach> {
-        if is_first(time) {
-            return Err(Breach::Long);
-        }
-        let mut there = self.there.lock().unwrap();
-        there.0 += 1;
-        there.1 = there.1.max(there.0);
-        self.more.notify_all();
-        let is_too_small = |there: &mut (usize, usize)| there.1 < self.enough;
-        let (mut there, _) = self.more.wait_timeout_while(there, self.patience, is_too_small).unwrap();
-        there.0 -= 1;
-        Ok(())
+    fn takes(&self, _: &str) -> Result<Held<'_>, Breach> {
+        Ok(Some(Box::new(|time| if is_first(time) { Err(Breach::Long) } else { self.enter() })))
     }
 
-    fn gives(&self, _: &Outcome, _: Duration) -> Result<(), Breach> {
-        Ok(())
+    fn gives(&self, _: &Outcome) -> Result<Held<'_>, Breach> {
+        Ok(None)
     }
 }
 
