@@ -53,6 +53,9 @@ or call a tool by hand:
 const MCP_PROXY: &str = "0.6.0";
 const WASMTIME: &str = "48.0.8";
 
+/// The version of `cargo-deny`.
+const CARGO_DENY: &str = "0.20.2";
+
 /// The version of `wit-bindgen-cli`, which makes C of WIT.
 const WIT_BINDGEN: &str = "0.63.0";
 
@@ -101,6 +104,7 @@ fn test(strict: bool) -> Done {
         run(cargo().args(["fmt", "--all", "--check"]))?;
         run(cargo().args(["fmt", "--all", "--check"]).current_dir(root().join("bundles")))?;
         run(cargo().args(["fmt", "--check"]).current_dir(root().join("fuzz")))?;
+        dependencies()?;
     }
     build()?;
     clients()?;
@@ -114,6 +118,36 @@ fn test(strict: bool) -> Done {
         instructions()?;
     }
     Ok(())
+}
+
+/// Looks at what is in the trees of dependencies. For known weaknesses `cargo deny check advisories` needs their database,
+/// which no registry has.
+fn dependencies() -> Done {
+    step("dependencies");
+    let folder = target().join("tools");
+    let deny = folder.join("bin/cargo-deny");
+    install_tool("cargo-deny", CARGO_DENY, &deny, &folder, &[])?;
+    let about_other_folders =
+        ["unused-wrapper", "unmatched-skip", "license-not-encountered", "license-exception-not-encountered"];
+    for place in [".", "bundles", "fuzz"] {
+        let mut check = Command::new(&deny);
+        check.current_dir(root().join(place)).args(["check", "--hide-inclusion-graph"]);
+        check.args(about_other_folders.iter().flat_map(|name| ["--allow", name]));
+        run(check.args(["bans", "licenses", "sources"]))?;
+    }
+    Ok(())
+}
+
+/// Installs this version of a tool, if another is there or none.
+fn install_tool(name: &str, version: &str, program: &Path, folder: &Path, features: &[&str]) -> Done {
+    let installed = Command::new(program).arg("--version").output();
+    if installed.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(version)) {
+        return Ok(());
+    }
+    step(&format!("installing {name}"));
+    let mut cargo = cargo();
+    cargo.args(["install", name, "--locked", "--debug", "--quiet", "--version", version, "--root"]).arg(folder);
+    run(cargo.args(features).env_remove("CARGO_TARGET_DIR"))
 }
 
 /// Runs all tests, more at once than there are cores, because many of them wait for a limit of time. One that does not
@@ -282,14 +316,8 @@ fn c(source: &Path, folder: &Path) -> Done {
         return Ok(());
     }
     let wit_bindgen = folder.join("bin/wit-bindgen");
-    let installed = Command::new(&wit_bindgen).arg("--version").output();
-    if !installed.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(WIT_BINDGEN)) {
-        step("installing wit-bindgen");
-        let install = ["install", "wit-bindgen-cli", "--locked", "--debug", "--no-default-features", "--features", "c"];
-        let mut cargo = cargo();
-        cargo.args(install).args(["--quiet", "--version", WIT_BINDGEN, "--root"]).arg(folder);
-        run(cargo.env_remove("CARGO_TARGET_DIR"))?;
-    }
+    let features = ["--no-default-features", "--features", "c"];
+    install_tool("wit-bindgen-cli", WIT_BINDGEN, &wit_bindgen, folder, &features)?;
 
     step("building the bundle in C");
     let work = folder.join("c");
