@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use crate::args::Args;
 use crate::call::{Call, of_tool};
@@ -107,12 +107,13 @@ fn rows(taken: &[Vec<One>; NEIGHBOURS.len()]) -> Done<Vec<Row>> {
 
 /// `shifty` with a tool whose arguments could be looked at for ever.
 fn endless(mut component: Vec<u8>) -> Done<Vec<u8>> {
-    let mut schema = json!({"type": "object", "$ref": "#/$defs/r0", "$defs": {}});
-    for level in 0..DOUBLED {
+    let level = |level: usize| {
         let next = json!({"$ref": format!("#/$defs/r{}", level + 1)});
-        schema["$defs"][format!("r{level}")] = json!({"allOf": [next, next]});
-    }
-    schema["$defs"][format!("r{DOUBLED}")] = json!({});
+        (format!("r{level}"), json!({"allOf": [next, next]}))
+    };
+    let last = (format!("r{DOUBLED}"), json!({}));
+    let levels: Map<_, _> = (0..DOUBLED).map(level).chain([last]).collect();
+    let schema = json!({"type": "object", "$ref": "#/$defs/r0", "$defs": levels});
     let (schema, name) = (schema.to_string(), b"shifty-terms:");
     let at = component.windows(name.len()).position(|window| window == name).ok_or("shifty has no room for schemas")?;
     let room = component.get_mut(at + name.len()..).and_then(|room| room.get_mut(..schema.len()));
