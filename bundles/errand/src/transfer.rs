@@ -35,6 +35,8 @@ pub struct Download {
     piece: Option<u64>,
     /// Time between two reads. Default: 0.
     pause_ms: Option<u64>,
+    /// Looks whether something is there before it waits. Default: it waits.
+    looks: Option<bool>,
 }
 
 /// How a response is read.
@@ -42,6 +44,7 @@ struct Reading {
     bytes_max: u64,
     piece: u64,
     pause: Duration,
+    looks: bool,
     /// Whether the body is returned, or only what it was like.
     text: bool,
 }
@@ -84,6 +87,7 @@ pub fn download(download: Download) -> Answer {
         bytes_max: download.ask.read_max.unwrap_or(u64::MAX),
         piece: download.piece.unwrap_or(PIECE).max(1),
         pause: Duration::from_millis(download.pause_ms.unwrap_or_default()),
+        looks: download.looks.unwrap_or_default(),
         text: false,
     };
     finish(begun, |stream| write(stream, text.as_bytes()), &reading)
@@ -91,7 +95,13 @@ pub fn download(download: Download) -> Answer {
 
 impl Reading {
     fn of(ask: &Ask) -> Self {
-        Self { bytes_max: ask.read_max.unwrap_or(1 << 20), piece: PIECE, pause: Duration::ZERO, text: true }
+        Self {
+            bytes_max: ask.read_max.unwrap_or(1 << 20),
+            piece: PIECE,
+            pause: Duration::ZERO,
+            looks: false,
+            text: true,
+        }
     }
 }
 
@@ -155,7 +165,9 @@ impl Taken {
     fn read(&mut self, body: &IncomingBody, reading: &Reading) -> Result<(), String> {
         let stream = body.stream().map_err(|()| "stream: refused".to_owned())?;
         while self.bytes < reading.bytes_max {
-            match stream.blocking_read(reading.piece.min(reading.bytes_max - self.bytes)) {
+            let piece = reading.piece.min(reading.bytes_max - self.bytes);
+            match if reading.looks { stream.read(piece) } else { stream.blocking_read(piece) } {
+                Ok(bytes) if bytes.is_empty() => stream.subscribe().block(),
                 Ok(bytes) => self.add(&bytes, reading.text),
                 Err(StreamError::Closed) => {
                     self.ended = true;

@@ -27,8 +27,8 @@ const OUTLINE_BYTES_MAX: usize = OUTLINE_BYTES + 3;
 
 /// The bytes that all forms of a secret need for each byte of it, at most.
 const GROWTH_MAX: usize = 40;
-/// The bytes that the beginnings of its spellings need, if something in it can be escaped; most need few of them.
-const SPELLINGS_BYTES: usize = 1 << 10;
+/// The bytes that the beginnings of its spellings need, if nothing in them can be escaped.
+const SPELLINGS_BYTES: usize = SEARCHED_BYTES_MIN;
 
 impl Forms {
     pub(crate) fn of(secrets: &[&[u8]]) -> Self {
@@ -46,7 +46,8 @@ impl Forms {
     }
 
     /// The same of how the secrets begin: each form begins like one of these, for at least [`SEARCHED_BYTES_MIN`] bytes.
-    /// They are few bytes, and all that it takes to see that a text has no form in it. Some may be there twice.
+    /// They are few bytes, and all that it takes to see that a text has no form in it. Some may be there twice. Room for
+    /// what few secrets need is not kept ready: to overwrite it would take longer than to make them.
     pub(crate) fn beginnings(secrets: &[&[u8]]) -> Self {
         let room = secrets.len() * (OUTLINE_BYTES_MAX * GROWTH_MAX + SPELLINGS_BYTES);
         let mut forms = Self { bytes: Zeroizing::new(Vec::with_capacity(room)), places: Vec::with_capacity(32) };

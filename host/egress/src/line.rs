@@ -46,8 +46,8 @@ struct End {
     task: JoinHandle<()>,
 }
 
-/// What a response may have of headers.
-const HEADERS_MAX: usize = 128;
+/// What a response may have of headers. With HTTP/1.1 they are at most 100 (hyper's own bound): with any that is set, hyper
+/// makes room on the heap for each response.
 const HEADER_BYTES_MAX: usize = 64 << 10;
 /// What an upstream may send ahead on one stream, and on all of a connection: a few responses that nobody reads do not
 /// hold up the others.
@@ -116,7 +116,7 @@ impl Line {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut builder = http1::Builder::new();
-        builder.max_headers(HEADERS_MAX).max_header_size(HEADER_BYTES_MAX);
+        builder.max_header_size(HEADER_BYTES_MAX);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
         let task = tokio::spawn(async move { drop(connection.await) });
         Ok(Self { sender: Sender::Http1(sender), end: Arc::new(End::new(peer, origin, task)?) })

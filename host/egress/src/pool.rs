@@ -1,6 +1,7 @@
 //! Connections that wait for the next request. None is ever shared between two bundles, or between two credentials.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ pub struct PoolLimits {
 }
 
 /// What two requests have to have in common to share a connection.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Key {
     bundle: BundleName,
     credential: Option<CredentialName>,
@@ -62,6 +63,14 @@ impl Key {
             host: target.origin.host.clone(),
             port: target.origin.port,
         }
+    }
+}
+
+impl Hash for Key {
+    /// Of what tells most keys apart.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bundle.hash(state);
+        self.host.hash(state);
     }
 }
 

@@ -49,6 +49,11 @@ pub(crate) fn begins(text: &[u8], secret: &[u8]) -> Begins {
 
 /// How spellings of the secret begin: so many bytes of each, some of them twice.
 pub(crate) fn beginnings(secret: &[u8], bytes: usize, mut add: impl FnMut(&[u8])) {
+    // As most keys do: in one way only.
+    if let Some(start) = secret.get(..bytes).filter(|start| is_plain(start)) {
+        add(start);
+        return;
+    }
     let units: Vec<_> = units(secret).take(bytes).collect();
     let mut made = Zeroizing::new(Vec::with_capacity(bytes * 2 + GROWTH_MAX * 4));
     go_on(&units, bytes, &mut made, &mut add);
@@ -81,9 +86,14 @@ fn units(secret: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// Nobody escapes these.
+fn is_plain(text: &[u8]) -> bool {
+    text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte))
+}
+
 /// How else it is written, with hexadecimal digits in this case.
 fn others(unit: &[u8], case: Case, mut each: impl FnMut(&[u8])) {
-    if unit.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte)) {
+    if is_plain(unit) {
         return;
     }
     let mut made = Zeroizing::new(Vec::with_capacity(GROWTH_MAX * 4));

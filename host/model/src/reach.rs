@@ -223,12 +223,26 @@ fn is_label(label: &str) -> bool {
 /// Whether everybody reads this path in the same way: no empty segment but the last, no dots, no characters that have
 /// to be escaped, and no escapes of those that stand for themselves or for a slash.
 pub fn is_path(path: &str) -> bool {
-    let Some(segments) = path.strip_prefix('/') else { return false };
+    path.strip_prefix('/').is_some_and(|segments| is_simple(segments) || are_segments(segments))
+}
+
+fn are_segments(segments: &str) -> bool {
     let last = segments.split('/').count() - 1;
     segments
         .split('/')
         .enumerate()
         .all(|(index, segment)| (!segment.is_empty() || index == last) && is_segment(segment))
+}
+
+/// Whether there is nothing to think about, as in most paths: letters, digits and hyphens, and no empty segment before the
+/// last.
+fn is_simple(segments: &str) -> bool {
+    let mut before = b'/';
+    segments.bytes().all(|byte| {
+        let is_empty = byte == b'/' && before == b'/';
+        before = byte;
+        !is_empty && (byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/'))
+    })
 }
 
 /// RFC 3986, section 3.3, with one spelling of each character. Some servers decode twice, and some leave out what stands
@@ -331,6 +345,20 @@ mod tests {
         for bad in ["*", "*.com", "a.*.com", "*a.com", "**.a.com", "*.*.com", "*.127.0.0.1", "*.", "*.Stripe.com"] {
             assert!(HostPattern::new(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_simple_path_is_a_path() {
+        let bytes = b"aZ0-_/.%;\\ ";
+        let mut simple = 0;
+        for number in 0..bytes.len().pow(5) {
+            let places = std::iter::successors(Some(number), |rest| Some(rest / bytes.len()).filter(|rest| *rest > 0));
+            let text: String = places.map(|place| char::from(bytes[place % bytes.len()])).collect();
+            simple += usize::from(is_simple(&text));
+            assert!(!is_simple(&text) || are_segments(&text), "{text:?}");
+        }
+        assert!(simple > 1000, "{simple}");
+        assert!(is_simple("") && is_simple("repos/a-b/c_d/issues/1/") && !is_simple("/") && !is_simple("a//b"));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpC
 
 use crate::caller::Cell;
 use crate::errand::{Answered, Errand};
+use crate::paced::Paced;
 use crate::refused::Refused;
 
 /// Of all fields that one resource of headers holds; a request may have 32 KiB of them, and keeping them takes room.
@@ -45,7 +46,7 @@ pub(crate) struct Door {
 
 /// The body of a response, which takes a place until it was read or dropped.
 struct Held {
-    body: ResponseBody,
+    body: Paced<ResponseBody>,
     place: Option<OwnedSemaphorePermit>,
     errand: Arc<Errand>,
 }
@@ -116,7 +117,7 @@ impl WasiHttpHooks for Door {
                 Err(why) => return Err(tell(why.into())),
             };
             let Answered { scrubbed, place } = errand.exchange(request, policy, chosen, ended).await.map_err(tell)?;
-            let held = |body| Held { body, place: Some(place), errand: Arc::clone(&errand) };
+            let held = |body| Held { body: Paced::new(body), place: Some(place), errand: Arc::clone(&errand) };
             let response = scrubbed.into_response().map(|body| held(body).boxed_unsync());
             Ok((response, Box::new(std::future::ready(Ok(()))) as More))
         };
@@ -204,10 +205,6 @@ impl Body for Held {
 
     fn is_end_stream(&self) -> bool {
         self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

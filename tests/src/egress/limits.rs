@@ -67,6 +67,17 @@ fn bodies_end_where_the_manifest_says() {
 }
 
 #[test]
+fn a_large_body_is_whole_however_it_is_read() {
+    let (server, house) = house("");
+    let sums = [false, true].map(|looks| {
+        let read = errand(&house, &server, "download", "/big?bytes=8000000", json!({"looks": looks}));
+        assert_eq!((&read["bytes"], &read["error"]), (&json!(8_000_000), &json!(null)), "{read}");
+        read["checksum"].to_string()
+    });
+    assert_eq!(sums[0], sums[1]);
+}
+
+#[test]
 fn waiting_ends_where_the_manifest_says() {
     let (server, house) = house("firstByteMsMax = 800, betweenBytesMsMax = 800");
     assert_eq!(fetch(&house, &server, "/slow?ms=200", json!({}))["status"], 200);
