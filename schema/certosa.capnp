@@ -98,7 +98,8 @@ struct Credential {
 
   perMinuteMax @6 :UInt32 = 600;
   # Uses in any minute, all bundles together. Further ones are refused. Uses are counted in seconds, so one may count for
-  # 61. 1 to 1,000,000.
+  # 61. Each process counts its own: `certosa serve` those of all its clients, each `certosa stdio` or `call` those of its
+  # one. 1 to 1,000,000.
 }
 
 struct Send {

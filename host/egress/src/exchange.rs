@@ -2,8 +2,6 @@
 //! [`Request`] → [`Permitted`](crate::Permitted) → [`Resolved`](crate::Resolved) → [`Connected`](crate::Connected) →
 //! [`Injected`] → [`Scrubbed`].
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +18,7 @@ use crate::policy::Policy;
 use crate::redirect::Redirects;
 use crate::request::{Request, remove_hop_by_hop};
 use crate::response::{ResponseBody, Scrubbed};
-
-/// Fires when what allowed an exchange is gone. What goes on then ends, wherever it is.
-pub struct Revoked(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+use crate::revoked::Revoked;
 
 impl Client {
     /// Sends a request, and gives back the head of the response; the body comes as it is read. Dropping the future or
@@ -30,10 +26,11 @@ impl Client {
     pub async fn exchange(
         &self,
         policy: &Arc<Policy>,
-        request: Request,
+        mut request: Request,
         credential: Option<Arc<Credential>>,
         mut revoked: Revoked,
     ) -> Result<Scrubbed, EgressError> {
+        request.body = revoked.clone().cuts(request.body);
         let mut scrubbed = tokio::select! {
             biased;
             () = revoked.fired() => return Err(EgressError::Revoked),
@@ -142,28 +139,6 @@ async fn stood_still(progress: &Progress, time: Duration) {
         match time.checked_sub(still).filter(|left| !left.is_zero()) {
             None => return,
             Some(left) => tokio::time::sleep(left).await,
-        }
-    }
-}
-
-impl Revoked {
-    pub fn never() -> Self {
-        Self(None)
-    }
-
-    /// When `revoked` is over.
-    pub fn when(revoked: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self(Some(Box::pin(revoked)))
-    }
-
-    pub(crate) fn fired(&mut self) -> impl Future<Output = ()> + '_ {
-        std::future::poll_fn(|context| self.poll(context))
-    }
-
-    pub(crate) fn poll(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<()> {
-        match &mut self.0 {
-            None => std::task::Poll::Pending,
-            Some(revoked) => revoked.as_mut().poll(context),
         }
     }
 }

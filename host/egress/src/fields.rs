@@ -108,6 +108,11 @@ fn digit(hex: u8) -> u8 {
     }
 }
 
+/// Letters of either case, and those that libraries take for one of them (`\u{212a}` for a k).
+fn folded(name: &str) -> impl Iterator<Item = char> {
+    name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase)
+}
+
 /// The names of the members of an object; everything in it has to be JSON.
 struct Keys<'a> {
     name: &'a str,
@@ -134,7 +139,7 @@ impl<'de> Visitor<'de> for &mut Keys<'_> {
         while let Some(key) = members.next_key::<String>()? {
             members.next_value::<IgnoredAny>()?;
             self.count += 1;
-            self.is_there |= key == self.name;
+            self.is_there |= folded(&key).eq(folded(self.name));
         }
         Ok(())
     }
@@ -163,7 +168,10 @@ mod tests {
         let added = |body: &str| add_member(body.as_bytes(), "key", &member).map(text);
         assert_eq!(added("{}").unwrap(), r#"{"key":"a\"b"}"#);
         assert_eq!(added(r#" {"a":{"key":1}}"#).unwrap(), r#" {"key":"a\"b","a":{"key":1}}"#);
-        assert_eq!(added(r#"{"\u006bey":1}"#), Err(InjectError::Duplicate));
+        // Some libraries read the last of these as the same member.
+        for own in [r#"{"\u006bey":1}"#, r#"{"KEY":1}"#, "{\"\u{212a}ey\":1}"] {
+            assert_eq!(added(own), Err(InjectError::Duplicate), "{own}");
+        }
         for bad in ["", "[]", "{", "{}{}", "{\"a\":}", "null", "\u{feff}{}"] {
             assert_eq!(added(bad), Err(InjectError::Body("a JSON object")), "{bad}");
         }

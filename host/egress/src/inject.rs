@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use certosa_model::{EgressLimits, Injection, is_hosts};
+use certosa_model::{EgressLimits, Injection, is_hosts, is_same_header};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use zeroize::Zeroizing;
@@ -18,7 +18,7 @@ use crate::fields;
 use crate::forms::{CODED_BYTES_MIN, percent_encoded};
 use crate::outgoing::{self, Outgoing, Progress};
 use crate::policy::Target;
-use crate::request::{Request, TARGET_BYTES_MAX};
+use crate::request::{Request, TARGET_BYTES_MAX, remove};
 use crate::scrub::Scrubber;
 
 /// A connection, and the request as it goes out on it, with its credential. Nothing shows what is in it.
@@ -59,7 +59,10 @@ impl Connected {
             let body = body(&credential.injection, &mut request, &limits).await?;
             let (placed, found_by) = place(credential, &request, body.as_deref())?;
             match placed {
-                Placed::Header(name, value) => drop(request.headers.insert(name, value)),
+                Placed::Header(name, value) => {
+                    remove(&mut request.headers, |other| is_same_header(other, name.as_str()));
+                    request.headers.insert(name, value);
+                }
                 Placed::Path(with_secret) => path = with_secret,
                 Placed::Body(with_secret) => whole = Some(with_secret),
             }

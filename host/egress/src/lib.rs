@@ -21,6 +21,7 @@ mod redirect;
 mod request;
 mod resolve;
 mod response;
+mod revoked;
 mod scrub;
 mod spelling;
 
@@ -31,10 +32,10 @@ pub use error::{
     EgressError, Gate, GuestError, InjectError, Malformed, Refusal, RequestBodyError, ResponseError, SECRET_BYTES_MAX,
     Stage,
 };
-pub use exchange::Revoked;
 pub use inject::Injected;
 pub use policy::{Lookups, Permitted, Policy};
 pub use pool::PoolLimits;
 pub use request::{GuestBody, Head, Request, headers};
 pub use resolve::{Lookup, Resolved, Resolver, SystemResolver};
 pub use response::{ResponseBody, Scrubbed};
+pub use revoked::Revoked;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use certosa_model::EgressLimits;
+use futures_util::task::AtomicWaker;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
@@ -36,6 +37,10 @@ pub(crate) struct Progress {
     /// When something was last sent, in milliseconds since `began`.
     moved_ms: AtomicU64,
     is_over: AtomicBool,
+    /// All of the body went out, or will not.
+    is_sent: AtomicBool,
+    /// Whoever waits for more of the body.
+    sender: AtomicWaker,
     /// hyper passes on that there was an error, and loses which.
     fault: Mutex<Option<RequestBodyError>>,
 }
@@ -87,6 +92,7 @@ impl Body for Outgoing {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        self.progress.sender.register(context.waker());
         loop {
             if self.progress.is_over.load(Ordering::Acquire) {
                 return self.fail(RequestBodyError::Aborted);
@@ -133,10 +139,18 @@ impl Body for Outgoing {
     }
 }
 
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.progress.is_sent.store(true, Ordering::Release);
+    }
+}
+
 impl Progress {
     pub(crate) fn new() -> Arc<Self> {
         let moved_ms = AtomicU64::new(0);
-        Arc::new(Self { began: Instant::now(), moved_ms, is_over: AtomicBool::new(false), fault: Mutex::default() })
+        let [is_over, is_sent] = [const { AtomicBool::new(false) }; 2];
+        let (sender, fault) = (AtomicWaker::new(), Mutex::default());
+        Arc::new(Self { began: Instant::now(), moved_ms, is_over, is_sent, sender, fault })
     }
 
     /// The time since something was sent.
@@ -148,6 +162,11 @@ impl Progress {
     /// Nobody waits for the exchange any more: what the guest still has to send goes nowhere.
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::Release);
+        self.sender.wake();
+    }
+
+    pub(crate) fn is_sent(&self) -> bool {
+        self.is_sent.load(Ordering::Acquire)
     }
 
     pub(crate) fn fault(&self) -> Option<RequestBodyError> {

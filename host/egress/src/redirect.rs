@@ -65,6 +65,11 @@ impl Redirects {
             self.headers.remove(header::AUTHORIZATION);
             self.headers.remove(header::COOKIE);
         }
+        // There is none to put it into, and a refusal would hide that the request had its effect.
+        let in_body = |credential: &Arc<Credential>| credential.injection.is_in_body();
+        if self.credential.as_ref().is_some_and(in_body) {
+            return None;
+        }
         let authority = origin.authority();
         let head = Head {
             method: self.method.as_str(),

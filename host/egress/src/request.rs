@@ -10,7 +10,8 @@ use http_body_util::combinators::UnsyncBoxBody;
 use crate::error::{EgressError, Malformed, RequestBodyError};
 
 /// The body of a request, as it comes from the guest.
-pub type GuestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+pub type GuestBody = UnsyncBoxBody<Bytes, BodyError>;
+pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What `wasi:http` hands over, as text.
 pub struct Head<'a> {
@@ -192,7 +193,8 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     remove(headers, is_hop_by_hop);
 }
 
-fn remove(headers: &mut HeaderMap, is_out: impl Fn(&str) -> bool) {
+/// Takes out those with such a name.
+pub(crate) fn remove(headers: &mut HeaderMap, is_out: impl Fn(&str) -> bool) {
     let out: Vec<HeaderName> = headers.keys().filter(|name| is_out(name.as_str())).cloned().collect();
     for name in out {
         headers.remove(name);

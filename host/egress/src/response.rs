@@ -16,10 +16,10 @@ use tokio::time::{Instant, Sleep};
 use crate::connect::Link;
 use crate::decode::Decoder;
 use crate::error::{EgressError, ResponseError, Stage};
-use crate::exchange::Revoked;
 use crate::inject::Sending;
 use crate::outgoing::Progress;
 use crate::request::remove_hop_by_hop;
+use crate::revoked::Revoked;
 use crate::scrub::Scrubber;
 
 /// A response in which the credential is not to be found any more.
@@ -150,7 +150,8 @@ impl ResponseBody {
         self.add(last, true)?;
         self.source = Source::Ended;
         if let Some(link) = self.link.take() {
-            link.give_back();
+            // Whoever has all of the answer has no use for what the guest still sends.
+            if self.progress.is_sent() { link.give_back() } else { self.progress.end() }
         }
         Ok(())
     }

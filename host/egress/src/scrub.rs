@@ -1,6 +1,7 @@
 //! Takes secrets out of what comes back, in a stream: whatever the chunks are, what goes out holds none of the forms
-//! of the secret, nothing is kept back that cannot be the beginning of one, and what has nothing to do with it is
-//! passed on without being copied.
+//! of the secret, and what has nothing to do with it is passed on without being copied. The end of a chunk is kept back
+//! until more comes, however it looks: if that rested on what the secret is, a guest that has its guesses echoed would see
+//! by where a piece ends how much of one is right.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -22,10 +23,12 @@ pub(crate) struct Scrubber {
     secrets: Vec<Zeroizing<Vec<u8>>>,
     /// Written down when something begins like one of them, which most bodies never do.
     forms: OnceLock<Forms>,
-    /// No form is longer.
-    longest: usize,
+    /// So much of the end is kept back: a form that is not whole is no longer. It says little about the secret's length.
+    reach: usize,
+    /// No form has a line break in it, so lines pass at once.
+    is_line: bool,
     beginnings: Beginnings,
-    /// The end of what came so far, as long as it may be the beginning of a form.
+    /// The end of what came so far.
     held: Zeroizing<Vec<u8>>,
     /// How much of `held` has been replaced, and is there only because something else may begin in it.
     gone: usize,
@@ -51,6 +54,7 @@ enum Fast {
 }
 
 const SLOW_BYTES: usize = 16 << 10;
+const REACH_BYTES: usize = 256;
 
 impl Scrubber {
     /// `None` if there is nothing that could be searched for. In a box: it goes the way of its exchange.
@@ -60,7 +64,8 @@ impl Scrubber {
             Box::new(Self {
                 secrets: secrets.iter().map(|secret| Zeroizing::new(secret.to_vec())).collect(),
                 forms: OnceLock::new(),
-                longest,
+                reach: longest.next_multiple_of(REACH_BYTES),
+                is_line: secrets.iter().all(|secret| secret.is_ascii() && !secret.contains(&b'\n')),
                 beginnings: Beginnings::of(Forms::beginnings(secrets)),
                 held: Zeroizing::default(),
                 gone: 0,
@@ -123,7 +128,7 @@ impl Scrubber {
     fn step(&mut self, chunk: &Bytes, is_last: bool, out: &mut VecDeque<Bytes>) {
         self.beginnings.quicken(chunk.len());
         let held = self.held.len();
-        let reach = self.longest.saturating_sub(1);
+        let reach = self.reach;
         let mut places = Vec::new();
         if self.gone > 0 {
             places.push(0..self.gone);
@@ -138,8 +143,8 @@ impl Scrubber {
         let total = held + chunk.len();
         let keep_from = match &border {
             _ if is_last => total,
-            Some(border) if chunk.len() <= reach => self.open_from(border, reach),
-            _ => held + self.open_from(chunk, reach),
+            Some(border) if chunk.len() <= reach => self.open_from(border),
+            _ => held + self.open_from(chunk),
         };
         let gone = self.emit(chunk, keep_from, &places, out);
         let kept = match &border {
@@ -212,7 +217,7 @@ impl Scrubber {
             from = self.beginnings.next(text, from)?;
             let rest = text.get(from..)?;
             let form = self.forms().iter().find(|form| rest.starts_with(form)).map(<[u8]>::len);
-            let spelled = self.spelled().filter_map(|secret| spelling::begins(rest, secret).secret);
+            let spelled = self.spelled().filter_map(|secret| spelling::begins(rest, secret));
             if let Some(bytes) = spelled.chain(form).max() {
                 return Some(from..from + bytes);
             }
@@ -220,19 +225,12 @@ impl Scrubber {
         }
     }
 
-    /// Where in the end of `text` the beginning of a form stands that may go on in what comes next.
-    fn open_from(&self, text: &[u8], reach: usize) -> usize {
-        let from = text.len().saturating_sub(reach);
-        let mut at = from;
-        while let Some(found) = self.beginnings.next_open(text, at) {
-            let rest = text.get(found..).unwrap_or_default();
-            let is_form = self.forms().iter().any(|form| form.starts_with(rest));
-            if is_form || self.spelled().any(|secret| spelling::begins(rest, secret).is_open) {
-                return found;
-            }
-            at = found + 1;
-        }
-        text.len()
+    /// From where on a form may stand in `text` that goes on in what comes next.
+    fn open_from(&self, text: &[u8]) -> usize {
+        let from = text.len().saturating_sub(self.reach);
+        let end = text.get(from..).unwrap_or_default();
+        let line = end.iter().rposition(|byte| *byte == b'\n').filter(|_| self.is_line);
+        line.map_or(from, |at| from + at + 1)
     }
 }
 
@@ -301,18 +299,6 @@ impl Beginnings {
             a & b >> 8 & c >> 16 & d >> 24 != 0
         })
     }
-
-    /// The next place from `from` on where a form may begin that goes on behind the end.
-    fn next_open(&self, text: &[u8], from: usize) -> Option<usize> {
-        (from..text.len()).find(|at| self.is_open(text, *at))
-    }
-
-    /// Whether what is there may be the beginning of a form, or the whole of one.
-    fn is_open(&self, text: &[u8], at: usize) -> bool {
-        let start = text.get(at..).unwrap_or_default().iter().take(SEARCHED_BYTES_MIN);
-        let open = start.enumerate().fold(0xff, |open, (place, byte)| open & self.word(*byte) >> (place * 8));
-        open != 0
-    }
 }
 
 /// Whether some beginning has these two bytes in a row.
@@ -374,7 +360,7 @@ mod tests {
         let is_told = chunks.len().is_multiple_of(2);
         for (index, chunk) in chunks.iter().enumerate() {
             scrubber.push(&Bytes::copy_from_slice(chunk), is_told && index + 1 == chunks.len(), &mut out);
-            assert!(scrubber.held.len() < scrubber.longest, "what is held is bounded");
+            assert!(scrubber.held.len() <= scrubber.reach, "what is held is bounded");
         }
         assert!(!is_told || scrubber.held.is_empty());
         scrubber.push(&Bytes::new(), true, &mut out);
@@ -404,8 +390,7 @@ mod tests {
             let out = scrubbed(&mut scrubber, &chunks);
             let out = String::from_utf8_lossy(&out).replace(REDACTED, "\n\n\n\n").into_bytes();
             let shown = String::from_utf8_lossy(&text);
-            let has_spelled =
-                |text: &[u8]| (0..text.len()).any(|at| spelling::begins(&text[at..], &secret).secret.is_some());
+            let has_spelled = |text: &[u8]| (0..text.len()).any(|at| spelling::begins(&text[at..], &secret).is_some());
             assert!(secret.len() < CODED_BYTES_MIN || !has_spelled(&out), "{round}: {shown}");
             for form in forms.iter().filter(|form| form.iter().all(u8::is_ascii_graphic)) {
                 assert!(!out.windows(form.len()).any(|part| part == form), "{round}: {shown}");
@@ -444,6 +429,30 @@ mod tests {
         scrubber.push(&chunk, false, &mut out);
         assert_eq!(out.len(), 1);
         assert_eq!(out[0].as_ptr(), chunk.as_ptr());
+    }
+
+    #[test]
+    fn where_a_piece_ends_tells_nothing_about_the_secret() {
+        let pieces = |chunks: &[&str]| {
+            let mut scrubber = Scrubber::new(&[&b"ghp_0123456789abcdef"[..]]).unwrap();
+            let mut out = VecDeque::new();
+            for chunk in chunks {
+                scrubber.push(&Bytes::copy_from_slice(chunk.as_bytes()), false, &mut out);
+                out.push_back(Bytes::new());
+            }
+            scrubber.push(&Bytes::new(), true, &mut out);
+            out.iter().map(Bytes::len).collect::<Vec<_>>()
+        };
+        for before in ["", "x", "data: 1\n\n", "xx\ndata: 1\n\nd", &"x".repeat(300), &"x\n".repeat(9000)] {
+            for guess in ["ghp_", "ghp_0", "ghp_0123456789abcde", "Z2hwXzAx", "%67", "Bearer ghp_0123"] {
+                let wrong = guess.replace(['g', 'Z', '%'], "k");
+                for after in ["", "\n", "!"] {
+                    let of = |guess: &str| pieces(&[&format!("{before}{guess}"), after]);
+                    assert_eq!(of(guess), of(&wrong), "{before}{guess}{after}");
+                }
+            }
+        }
+        assert_eq!(pieces(&["data: 1\n\n"]), [9, 0], "an event passes at once");
     }
 
     #[test]

@@ -12,27 +12,18 @@ use crate::forms::Case;
 /// For each byte of the secret, a spelling has at most so many.
 pub(crate) const GROWTH_MAX: usize = 6;
 
-/// How a text begins.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Begins {
-    /// With the secret, in so many bytes; the longest, if there are several ways to read it.
-    pub secret: Option<usize>,
-    /// It may be the secret, or more of it, if it goes on so.
-    pub is_open: bool,
-}
-
-/// Whether `text` begins with a spelling of the secret.
-pub(crate) fn begins(text: &[u8], secret: &[u8]) -> Begins {
+/// How many bytes of `text` are a spelling of the secret, if it begins with one; the most, if there are several ways to read
+/// it.
+pub(crate) fn begins(text: &[u8], secret: &[u8]) -> Option<usize> {
     // All places of the text that what came of the secret may end at: `\\` can be one character of it or two.
     let (mut ends, mut next) = (vec![0], Vec::new());
-    let mut is_open = false;
     for unit in units(secret) {
         for end in ends.drain(..) {
             let rest = text.get(end..).unwrap_or_default();
-            let mut meet = |spelling: &[u8], is_same: fn(&[u8], &[u8]) -> bool| match rest.get(..spelling.len()) {
-                Some(start) if is_same(start, spelling) => next.push(end + spelling.len()),
-                Some(_) => {}
-                None => is_open |= spelling.get(..rest.len()).is_some_and(|start| is_same(start, rest)),
+            let mut meet = |spelling: &[u8], is_same: fn(&[u8], &[u8]) -> bool| {
+                if rest.get(..spelling.len()).is_some_and(|start| is_same(start, spelling)) {
+                    next.push(end + spelling.len());
+                }
             };
             meet(unit, |a, b| a == b);
             others(unit, Case::Lower, |spelling| meet(spelling, <[u8]>::eq_ignore_ascii_case));
@@ -44,7 +35,7 @@ pub(crate) fn begins(text: &[u8], secret: &[u8]) -> Begins {
             break;
         }
     }
-    Begins { secret: ends.last().copied(), is_open }
+    ends.last().copied()
 }
 
 /// How spellings of the secret begin: so many bytes of each, some of them twice.
@@ -174,7 +165,7 @@ mod tests {
     const SECRET: &[u8] = b"ghp_Pl4nted/Key+With&Forms=16";
 
     fn whole(text: &str, secret: &[u8]) -> Option<usize> {
-        begins(text.as_bytes(), secret).secret
+        begins(text.as_bytes(), secret)
     }
 
     #[test]
@@ -193,14 +184,10 @@ mod tests {
             assert_eq!(whole(text, SECRET), Some(text.len()), "{text}");
             assert_eq!(whole(&format!("{text}/"), SECRET), Some(text.len()), "{text}");
             for cut in 0..text.len() {
-                assert_eq!(
-                    begins(&text.as_bytes()[..cut], SECRET),
-                    Begins { secret: None, is_open: true },
-                    "{text}: {cut}"
-                );
+                assert_eq!(begins(&text.as_bytes()[..cut], SECRET), None, "{text}: {cut}");
             }
         }
-        assert_eq!(begins(b"ghp_Pl4nted/Key+With&Forms=17", SECRET), Begins { secret: None, is_open: false });
+        assert_eq!(begins(b"ghp_Pl4nted/Key+With&Forms=17", SECRET), None);
         let key = "-----BEGIN KEY-----\nMIIE\t\u{fc}\u{1f511}\n";
         for text in [
             r"-----BEGIN KEY-----\nMIIE\t\u00fc\uD83D\udd11\n",
@@ -218,6 +205,6 @@ mod tests {
         assert_eq!(whole(r"a\\b", br"a\\b"), Some(4));
         assert_eq!(whole(r"a\\\\b", br"a\\b"), Some(6));
         assert_eq!(whole("a%25", b"a%"), Some(4));
-        assert_eq!(begins(b"a%2", b"a%"), Begins { secret: Some(2), is_open: true });
+        assert_eq!(begins(b"a%2", b"a%"), Some(2));
     }
 }

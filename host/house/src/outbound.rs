@@ -109,7 +109,7 @@ pub enum Lack<'l> {
     Value,
     /// What was sealed was revoked, or has retired.
     Version,
-    /// It was sealed under another rule, this one.
+    /// It was sealed under a rule that does not allow all that the manifest does, this one.
     Rule(&'l CredentialRule),
 }
 
@@ -143,7 +143,7 @@ impl<'l> Lack<'l> {
         match known {
             None => Some(Self::Value),
             Some(known) if !known.has_value() => Some(Self::Version),
-            Some(known) if known.rule != credential.rule => Some(Self::Rule(&known.rule)),
+            Some(known) if !known.rule.covers(&credential.rule) => Some(Self::Rule(&known.rule)),
             Some(_) => None,
         }
     }
@@ -160,7 +160,7 @@ fn note(credential: &CredentialPlan, known: Option<&Listed>) -> Option<(String, 
     let what = match &lack {
         Lack::Value => "has no value yet",
         Lack::Version => "was revoked or has retired",
-        Lack::Rule(_) => "was sealed under another rule; both have to allow a use",
+        Lack::Rule(_) => "was sealed under a rule that allows less; both have to allow a use",
     };
     Some((format!("the credential {} {what}", credential.name), lack.remedy(credential)))
 }

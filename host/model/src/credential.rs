@@ -54,6 +54,13 @@ pub enum Injection {
     FormField { name: String },
 }
 
+impl Injection {
+    /// Whether it takes a request with a body.
+    pub fn is_in_body(&self) -> bool {
+        matches!(self, Self::JsonField { .. } | Self::FormField { .. })
+    }
+}
+
 impl CredentialName {
     pub fn new(text: &str) -> Result<Self, CredentialNameError> {
         let starts = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
@@ -71,6 +78,23 @@ impl CredentialName {
 }
 
 impl CredentialRule {
+    /// Whether this allows all that `other` does, as far as their entries show: each of its entries is one of these.
+    pub fn covers(&self, other: &Self) -> bool {
+        let callers = match (&self.allowed_callers, &other.allowed_callers) {
+            (None, _) => true,
+            (Some(these), Some(others)) => these.cover(others),
+            (Some(_), None) => false,
+        };
+        let rate = self.per_minute_max.is_none_or(|most| other.per_minute_max.is_some_and(|wanted| wanted <= most));
+        let purpose = match (&self.purpose, &other.purpose) {
+            (Purpose::Send { reach, injection }, Purpose::Send { reach: wanted, injection: how }) => {
+                injection == how && reach.covers(wanted)
+            }
+            (one, another) => one == another,
+        };
+        callers && rate && purpose && self.allowed_subs.cover(&other.allowed_subs)
+    }
+
     /// The rule as it is bound to a value: every part behind its length, every list behind its count, so that no two
     /// rules have the same bytes. `docs/vault.md` gives it byte by byte.
     pub fn canonical(&self) -> Vec<u8> {
@@ -164,6 +188,44 @@ mod tests {
             purpose: Purpose::Send { reach, injection: Injection::Bearer },
             per_minute_max: None,
         }
+    }
+
+    #[test]
+    fn a_rule_covers_itself_and_what_is_narrower() {
+        let changed = |change: &dyn Fn(&mut CredentialRule, &mut Reach)| {
+            let mut rule = rule();
+            if let Purpose::Send { mut reach, injection } = rule.purpose.clone() {
+                change(&mut rule, &mut reach);
+                rule.purpose = Purpose::Send { reach, injection };
+            }
+            rule
+        };
+        let path = |text: &str| PathPattern::new(text).unwrap();
+        let sealed = changed(&|rule, reach| {
+            reach.methods.push(Method::new("POST").unwrap());
+            reach.paths = vec![path("/**")];
+            rule.per_minute_max = Some(10);
+        });
+        let narrower = changed(&|rule, _| rule.per_minute_max = Some(10));
+        assert!(sealed.covers(&sealed) && sealed.covers(&narrower) && !narrower.covers(&sealed));
+        assert!(!sealed.covers(&rule()), "it has no rate");
+        for wider in [
+            changed(&|rule, _| rule.per_minute_max = Some(11)),
+            changed(&|rule, reach| (rule.per_minute_max, reach.ports) = (Some(10), vec![443, 8443])),
+            changed(&|rule, reach| {
+                (rule.per_minute_max, reach.hosts) = (Some(10), vec![HostPattern::new("*.github.com").unwrap()]);
+            }),
+            CredentialRule {
+                allowed_subs: Patterns::new(vec![Pattern::new("bundle/**").unwrap()]),
+                ..narrower.clone()
+            },
+            CredentialRule { purpose: Purpose::Mac { context: "x".to_owned() }, ..narrower.clone() },
+        ] {
+            assert!(!sealed.covers(&wider), "{wider:?}");
+        }
+        let of = |callers: &str| Some(Patterns::new(vec![Pattern::new(callers).unwrap()]));
+        let one = CredentialRule { allowed_callers: of("user/ana"), ..narrower.clone() };
+        assert!(sealed.covers(&one) && !one.covers(&narrower));
     }
 
     #[test]

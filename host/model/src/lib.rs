@@ -44,7 +44,7 @@ pub use allowance::{Allowance, Untold};
 pub use credential::{CredentialName, CredentialNameError, CredentialRule, Injection, Purpose};
 pub use digest::{Digest, DigestError};
 pub use event::{Change, Event, Lists, LogLevel, Progress};
-pub use header::{is_hop_by_hop, is_hosts};
+pub use header::{is_hop_by_hop, is_hosts, is_same_header};
 pub use json::{JsonError, parse as parse_json};
 pub use limits::{CellLimits, CompileLimits, EgressLimits, HouseLimits, Limit, Reuse, Usage};
 pub use name::{BundleName, NameError, TOOL_NAME_BYTES_MAX, ToolName};

@@ -111,6 +111,11 @@ impl Patterns {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Whether each of `others` is one of these.
+    pub fn cover(&self, others: &Self) -> bool {
+        others.0.iter().all(|other| self.0.contains(other))
+    }
 }
 
 impl fmt::Debug for Pattern {

@@ -210,6 +210,18 @@ impl Reach {
         ];
         allowed.into_iter().find_map(|(field, allows)| (!allows).then_some(field))
     }
+
+    /// Whether each entry of `other` is one of these, or its paths are among all paths.
+    pub fn covers(&self, other: &Self) -> bool {
+        fn cover<T: PartialEq>(these: &[T], others: &[T]) -> bool {
+            others.iter().all(|other| these.contains(other))
+        }
+        cover(&self.schemes, &other.schemes)
+            && cover(&self.hosts, &other.hosts)
+            && cover(&self.ports, &other.ports)
+            && cover(&self.methods, &other.methods)
+            && (self.paths.iter().any(|pattern| &*pattern.0 == "/**") || cover(&self.paths, &other.paths))
+    }
 }
 
 /// A label of letters, digits and hyphens; underscores too, which names of services have.

@@ -237,7 +237,8 @@ impl Errand {
         }
         let (name, reach, injection) = (granted.name.clone(), Arc::clone(reach), injection.clone());
         let ticket = opened.ticket().clone();
-        let lent = Lent { opened, granted: Arc::clone(granted), was_sent: AtomicBool::new(false) };
+        let (vault, granted) = (self.grants.vault.clone(), Arc::clone(granted));
+        let lent = Lent { opened, vault, granted, was_sent: AtomicBool::new(false) };
         let credential = Credential { name, reach, injection, secret: Box::new(lent) };
         Ok((Arc::new(credential), ticket))
     }
@@ -284,6 +285,7 @@ impl Errand {
 /// A value that is lent for one exchange, under the rule that it was sealed with.
 struct Lent {
     opened: Opened,
+    vault: Option<Vault>,
     granted: Arc<Granted>,
     /// It went out. Each redirect that the host follows with it is one more use.
     was_sent: AtomicBool,
@@ -301,6 +303,11 @@ impl Secret for Lent {
         if self.was_sent.swap(true, Ordering::Relaxed) && self.granted.uses.take(Instant::now()).is_none() {
             return Err(SecretUnavailable::TooOften);
         }
+        // It was opened before there was a connection, or before a redirect.
+        let is_usable = |vault: &Vault| vault.usable_for(self.opened.ticket()).is_some();
+        if !self.vault.as_ref().is_some_and(is_usable) {
+            return Err(SecretUnavailable::Absent);
+        }
         with(self.opened.expose());
         Ok(())
     }
@@ -309,4 +316,49 @@ impl Secret for Lent {
 /// What a guest calls something, for a log.
 fn shortened(name: &str) -> String {
     name.chars().take(64).flat_map(char::escape_default).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use certosa_model::{HostPattern, Injection, Method, PathPattern, Pattern, Patterns, Scheme};
+    use certosa_store::{State, StateFolder};
+    use certosa_vault::Kek;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_value_that_was_revoked_since_it_was_opened_is_not_lent() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(&StateFolder::open(folder.path()).unwrap()).await.unwrap();
+        let vault = Vault::create(&state, Kek::new(&[7; 32]).unwrap()).await.unwrap();
+        let reach = Reach {
+            schemes: vec![Scheme::Https],
+            hosts: vec![HostPattern::new("api.test").unwrap()],
+            ports: vec![443],
+            methods: vec![Method::new("GET").unwrap()],
+            paths: vec![PathPattern::new("/**").unwrap()],
+        };
+        let rule = CredentialRule {
+            allowed_subs: Patterns::new(vec![Pattern::new("bundle/**").unwrap()]),
+            allowed_callers: None,
+            purpose: Purpose::Send { reach, injection: Injection::Bearer },
+            per_minute_max: None,
+        };
+        let (name, host) = (CredentialName::new("key").unwrap(), certosa_model::Host::new("api.test").unwrap());
+        let value = certosa_vault::Secret::new(b"a value".to_vec()).unwrap();
+        vault.set(name.clone(), rule.clone(), value).await.unwrap();
+        let (bundle, caller) = (Subject::new("bundle/hello/greet").unwrap(), Subject::anonymous_loopback());
+        let by = User { bundle: &bundle, caller: &caller, per_minute_max: None };
+        let to = Destination { scheme: Scheme::Https, host: &host, port: 443, method: "GET", path: "/" };
+        let opened = vault.open_credential(&name, by, &to).unwrap();
+        let granted = Arc::new(Granted::new(name.clone(), rule));
+        let lent = Lent { opened, vault: Some(vault.clone()), granted, was_sent: AtomicBool::new(false) };
+
+        let mut seen = Vec::new();
+        lent.expose(&mut |value| seen.extend_from_slice(value)).unwrap();
+        assert_eq!(seen, b"a value");
+        vault.revoke(name, None).await.unwrap();
+        let lent_again = lent.expose(&mut |_| panic!("it was lent"));
+        assert!(matches!(lent_again, Err(SecretUnavailable::Absent)), "{lent_again:?}");
+    }
 }

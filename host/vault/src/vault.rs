@@ -176,6 +176,15 @@ impl Vault {
 
     /// Reads the vault anew if it has changed. An older one than this process knows is refused, whatever the file says.
     pub async fn refresh(&self) -> Result<()> {
+        let read = self.read_anew().await;
+        if read.is_err() {
+            // Nobody knows whether what is in use may be: whoever has something asks, and hears that it may not.
+            self.0.generation.send_modify(|_| {});
+        }
+        read
+    }
+
+    async fn read_anew(&self) -> Result<()> {
         if !self.changed() {
             return Ok(());
         }

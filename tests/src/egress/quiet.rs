@@ -32,6 +32,10 @@ fn nothing_that_is_written_has_it() {
     }
     // Where things go wrong, too: the server is not there, the value cannot be sent, the guest breaks off.
     told(&house.call("errand_begin_and_leave", json!({"scheme": "https", "authority": format!("localhost:{}", server.port()), "path": "/echo", "method": "POST"})));
+    // And where everything is told, of exchanges with it.
+    let place = json!({"scheme": "https", "authority": format!("localhost:{}", server.port()), "path": "/echo"});
+    let loud = house.folder.run(&["-vv", "call", "errand_fetch", &place.to_string()]);
+    assert!(loud.stdout.contains("[redacted]") && !loud.stderr.is_empty(), "{loud:?}");
     vault(&house.folder, &["rotate", "github"], &format!("{TOKEN}\nsecond line"));
     let broken = fetch(&house, &server, "/echo", json!({}));
     assert_eq!(broken["error"], "ErrorCode::HttpRequestDenied", "{broken}");
@@ -43,7 +47,6 @@ fn nothing_that_is_written_has_it() {
     {
         house.folder.run(args);
     }
-    house.folder.run(&["-vv", "call", "errand_available"]);
     house.signal("-TERM");
     house.child.wait().unwrap();
     let files = Command::new("find").arg(house.folder.path(".certosa")).args(["-type", "f"]).output().unwrap();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::world::*;
 use bytes::Bytes;
-use certosa_egress::{EgressError, GuestError, Revoked};
+use certosa_egress::{EgressError, GuestBody, GuestError, Revoked};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use std::io::Write as _;
@@ -19,6 +19,25 @@ fn endless(taken: &Arc<AtomicUsize>) -> Reply {
         Some((Ok(Frame::data(Bytes::from_static(&[b'x'; 16384]))), taken))
     });
     http::Response::new(StreamBody::new(stream).boxed_unsync())
+}
+
+/// A guest that sends as long as somebody takes it, and counts.
+fn sending(sent: &Arc<AtomicUsize>) -> GuestBody {
+    let sent = Arc::clone(sent);
+    let stream = futures_util::stream::unfold(sent, |sent| async move {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        sent.fetch_add(1, Ordering::SeqCst);
+        Some((Ok(Frame::data(Bytes::from_static(b"more"))), sent))
+    });
+    StreamBody::new(stream).boxed_unsync()
+}
+
+/// Whether it goes on for some time, or has ended after it.
+async fn goes_on(count: &AtomicUsize) -> bool {
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let before = count.load(Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    count.load(Ordering::SeqCst) > before
 }
 
 #[tokio::test]
@@ -213,5 +232,37 @@ async fn a_revoked_grant_ends_what_goes_on() {
         let before = taken.load(Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(taken.load(Ordering::SeqCst), before);
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_grant_ends_an_upload_that_was_answered() {
+    for world in [World::new(), World::http1()] {
+        let (taken, sent) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let server = world.serve(move |_| std::future::ready(endless(&taken))).await;
+        let (revoke, mut revoked) = tokio::sync::watch::channel(false);
+        let mut ask = get(&server).path("/early").post("text/plain", "").with(bearer(&server));
+        ask.body = sending(&sent);
+        ask.revoked = Revoked::when(async move {
+            let _ = revoked.wait_for(|is_revoked| *is_revoked).await;
+        });
+        let answered = world.open(ask).await.unwrap();
+        assert!(goes_on(&sent).await, "nobody reads the answer, and the guest sends on");
+        revoke.send(true).unwrap();
+        assert!(!goes_on(&sent).await);
+        drop(answered);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_ends_when_all_of_the_answer_was_read() {
+    for world in [World::new(), World::http1()] {
+        let sent = Arc::new(AtomicUsize::new(0));
+        let server = world.serve(async |_| reply("no need for more")).await;
+        let mut ask = get(&server).path("/early").post("text/plain", "").with(bearer(&server));
+        ask.body = sending(&sent);
+        assert_eq!(world.send(ask).await.unwrap().text(), "no need for more");
+        assert!(!goes_on(&sent).await);
+        assert_eq!(world.send(get(&server).with(bearer(&server))).await.unwrap().status, 200);
     }
 }

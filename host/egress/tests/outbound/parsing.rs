@@ -183,6 +183,8 @@ async fn what_is_the_hosts_to_set_does_not_get_through() {
             ("forwarded", "for=1.2.3.4"),
             ("x-forwarded-for", "1.2.3.4"),
             ("x-forwarded-host", "evil.test"),
+            ("x_forwarded_host", "evil.test"),
+            ("x_http-method_override", "DELETE"),
             ("x-real-ip", "1.2.3.4"),
             ("via", "1.1 x"),
             ("x-http-method-override", "DELETE"),

@@ -1,7 +1,7 @@
 //! Redirects, followed and not.
 
 use crate::world::*;
-use certosa_model::HostPattern;
+use certosa_model::{HostPattern, Injection};
 
 /// `/to?LOCATION` redirects there; everything else answers.
 async fn moved(seen: Seen) -> Reply {
@@ -121,6 +121,11 @@ async fn a_body_is_not_sent_to_another_place() {
     assert_eq!(got.text(), "arrived");
     let seen = server.last();
     assert_eq!((seen.method.as_str(), seen.body.len(), seen.header("content-type")), ("GET", 0, None));
+
+    // A credential that goes into a body has no place in what would follow.
+    let json = credential(&server, Injection::JsonField { name: "key".to_owned() }, PLAIN);
+    let got = world.send(to(&server, 303, "/there", 3).post("application/json", "{}").with(json)).await.unwrap();
+    assert_eq!((got.status, got.header("location")), (303, Some("/there")));
 }
 
 #[tokio::test]

@@ -248,7 +248,13 @@ where
     F: Future<Output = Reply>,
 {
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    // Some answer before they have read all, and read on.
+    let body = if head.uri.path().ends_with("/early") {
+        tokio::spawn(body.collect());
+        Bytes::new()
+    } else {
+        body.collect().await.map(|body| body.to_bytes()).unwrap_or_default()
+    };
     let now = Seen { method: head.method.to_string(), uri: head.uri.to_string(), headers: head.headers, body };
     seen.lock().unwrap().push(now.clone());
     Ok(answer(now).await)

@@ -126,7 +126,16 @@ impl State {
         fault::point();
         transaction.commit().await.map_err(writing())?;
         fault::point();
+        self.put_away().await;
         Ok(())
+    }
+
+    /// Puts the log of the database into its file and empties it: otherwise each would still hold what the other one has
+    /// overwritten. The change is made whether or not this succeeds; if somebody reads for too long, the next change does
+    /// it, or whoever closes the database last.
+    async fn put_away(&self) {
+        let State::Sqlite(sqlite) = self;
+        let _or_later = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(sqlite.pool()).await;
     }
 
     /// Notes when versions were last used. It is no change of the vault: nothing is decided by it.

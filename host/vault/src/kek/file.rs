@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use certosa_store::fault;
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
@@ -63,10 +63,9 @@ pub(super) fn make(path: &Path) -> Result<Kek, KekError> {
         fault::point();
         file.write_all(key.expose()).and_then(|()| file.sync_all())?;
         fault::point();
-        // Unlike a rename it does not replace anything.
-        fs::hard_link(&draft, path)?;
+        // It replaces nothing, and is never there twice.
+        renameat_with(CWD, &draft, CWD, path, RenameFlags::NOREPLACE)?;
         fault::point();
-        fs::remove_file(&draft)?;
         File::open(folder).and_then(|folder| folder.sync_all())
     };
     write().map_err(failed)?;

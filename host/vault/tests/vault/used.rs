@@ -149,6 +149,21 @@ async fn a_revocation_by_another_process_holds_at_once() {
 }
 
 #[tokio::test]
+async fn calls_in_flight_are_told_when_the_vault_cannot_be_read_again() {
+    let (home, cli) = Home::with_vault().await;
+    let house = home.open(kek(1)).await.unwrap();
+    let mut generations = house.generations();
+    let opened = open_for(&house, "github", "api.example.com").unwrap();
+    generations.mark_unchanged();
+    cli.rotate_kek(kek(2)).await.unwrap();
+    cli.revoke(name("github"), None).await.unwrap();
+    home.state.close().await;
+    house.refresh().await.unwrap_err();
+    assert!(generations.has_changed().unwrap());
+    assert!(house.usable_for(opened.ticket()).is_none());
+}
+
+#[tokio::test]
 async fn a_call_in_flight_outlives_a_rotation_and_no_change_of_the_rule() {
     let (_home, vault) = Home::with_vault().await;
     let opened = open_for(&vault, "github", "api.example.com").unwrap();
