@@ -329,8 +329,8 @@ mod tests {
     #[tokio::test]
     async fn a_value_that_was_revoked_since_it_was_opened_is_not_lent() {
         let folder = tempfile::tempdir().unwrap();
-        let state = State::open(&StateFolder::open(folder.path()).unwrap()).await.unwrap();
-        let vault = Vault::create(&state, Kek::new(&[7; 32]).unwrap()).await.unwrap();
+        let state = State::open(&StateFolder::open(&folder.path().join("state")).unwrap()).await.unwrap();
+        let vault = Vault::create(&state, Kek::new(b"a key of 32 bytes for one test..").unwrap()).await.unwrap();
         let reach = Reach {
             schemes: vec![Scheme::Https],
             hosts: vec![HostPattern::new("api.test").unwrap()],
