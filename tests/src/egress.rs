@@ -31,6 +31,8 @@ pub struct Said {
     pub bundle: String,
     pub credentials: String,
     pub callers: String,
+    /// More fields of the house.
+    pub more: String,
 }
 
 impl Said {
@@ -43,11 +45,12 @@ impl Said {
             egress: String::new(),
             bundle: String::new(),
             callers: "\"anonymous/loopback\"".to_owned(),
+            more: String::new(),
         }
     }
 
     fn body(&self) -> String {
-        let Self { to, egress, bundle, credentials, callers } = self;
+        let Self { to, egress, bundle, credentials, callers, more } = self;
         let reach = format!("egress = (to = ({to}), addresses = [\"127.0.0.0/8\", \"::1/128\"], {egress})");
         format!(
             "listen = \"127.0.0.1:0\",\n\
@@ -57,7 +60,7 @@ impl Said {
              ],\n\
              routes = [(path = \"/mcp\", tools = [\"bundle/**\"], callers = [{callers}])],\n\
              roots = [\"root.pem\"],\n\
-             credentials = [{credentials}],\n"
+             credentials = [{credentials}],\n{more}"
         )
     }
 

@@ -124,7 +124,7 @@ fn tail_shows_calls_as_they_come() {
 }
 
 /// A collector that takes what is sent to it.
-fn collector() -> (String, mpsc::Receiver<(String, Vec<u8>)>) {
+pub fn collector() -> (String, mpsc::Receiver<(String, Vec<u8>)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1/traces", listener.local_addr().unwrap());
     let (sender, requests) = mpsc::channel();

@@ -1,11 +1,13 @@
 //! The value of a credential comes out nowhere: not in what upstreams echo, and not in anything that Certosa writes.
 
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::json;
 
-use super::{TOKEN, errand, fetch, open, told, vault};
+use super::{TOKEN, errand, fetch, open, open_with, told, vault};
 use crate::planted::is_quiet;
+use crate::seen::collector;
 
 #[test]
 fn echoes_come_back_without_it() {
@@ -26,7 +28,8 @@ fn echoes_come_back_without_it() {
 /// Every output, every response and every log is looked through in every test; this one provokes as many as it can.
 #[test]
 fn nothing_that_is_written_has_it() {
-    let (server, mut house) = open();
+    let (url, spans) = collector();
+    let (server, mut house) = open_with(|said| said.more = format!("telemetry = (otlp = \"{url}\"),"));
     for path in ["/echo", "/echo/header", "/status/500", "/redirect?to=http://localhost:1/", "/hang"] {
         errand(&house, &server, "fetch", path, json!({"path": if path == "/hang" { "/status/404" } else { path }}));
     }
@@ -49,6 +52,10 @@ fn nothing_that_is_written_has_it() {
     }
     house.signal("-TERM");
     house.child.wait().unwrap();
+    let first = spans.recv_timeout(Duration::from_secs(20)).unwrap();
+    for (head, span) in std::iter::once(first).chain(spans.try_iter()) {
+        is_quiet("a span", &[head.as_bytes(), &span].concat());
+    }
     let files = Command::new("find").arg(house.folder.path(".certosa")).args(["-type", "f"]).output().unwrap();
     let files = String::from_utf8(files.stdout).unwrap();
     assert!(files.lines().count() > 3, "{files}");
