@@ -8,9 +8,9 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use certosa_syscall::{Weight, on_thread};
+use certosa_syscall::Weight;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinError, JoinHandle};
 
@@ -114,41 +114,40 @@ impl Pace {
 }
 
 /// The end of the cell, or `None` when it turns out to be a long one.
-async fn small<F: Future>(mut cell: Pin<&mut F>) -> Option<F::Output> {
+async fn small<F: Future>(cell: Pin<&mut F>) -> Option<F::Output> {
     let mut weight = Weight::default();
-    std::future::poll_fn(|context| {
-        let since = Instant::now();
-        let polled = cell.as_mut().poll(context);
-        go_on(polled, || {
-            weight.add(since, since.elapsed());
-            weight.was_heavy()
-        })
-    })
-    .await
+    let is_long = |since, worked| {
+        weight.add(since, worked);
+        weight.was_heavy()
+    };
+    run_until(cell, is_long).await
 }
 
 /// Works on a cell until it ends, or has given way early so many times in a row.
 async fn long<F: Future>(mut cell: Pin<Box<F>>, calm: u32) -> Went<F> {
     let mut early = 0;
-    let ended = std::future::poll_fn(|context| {
-        // Whoever stands back has to give way in between, and that is not its work.
-        let before = on_thread();
-        let polled = cell.as_mut().poll(context);
-        go_on(polled, || {
-            early = if on_thread().saturating_sub(before) < Weight::LIGHT { early + 1 } else { 0 };
-            early >= calm
-        })
-    });
-    ended.await.map_or_else(|| Went::Calm(cell), Went::Ended)
+    let is_calm = |_, worked| {
+        early = if worked < Weight::LIGHT { early + 1 } else { 0 };
+        early >= calm
+    };
+    run_until(cell.as_mut(), is_calm).await.map_or_else(|| Went::Calm(cell), Went::Ended)
 }
 
-/// The end of a cell, or `None` if it has not come to it and `leaves`.
-fn go_on<T>(polled: Poll<T>, leaves: impl FnOnce() -> bool) -> Poll<Option<T>> {
-    match polled {
-        Poll::Ready(ended) => Poll::Ready(Some(ended)),
-        Poll::Pending if leaves() => Poll::Ready(None),
-        Poll::Pending => Poll::Pending,
-    }
+/// The end of the cell, or `None` if it does not belong here any more: `leaves` says so each time when it gives way, by
+/// when it went on and how long it worked.
+async fn run_until<F: Future>(
+    mut cell: Pin<&mut F>,
+    mut leaves: impl FnMut(Instant, Duration) -> bool,
+) -> Option<F::Output> {
+    std::future::poll_fn(|context| {
+        let since = Instant::now();
+        match cell.as_mut().poll(context) {
+            Poll::Ready(ended) => Poll::Ready(Some(ended)),
+            Poll::Pending if leaves(since, since.elapsed()) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }
 
 impl<T> Drop for Elsewhere<T> {
@@ -168,8 +167,6 @@ impl Drop for Lanes {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -106,8 +106,7 @@ impl Weight {
     }
 }
 
-/// What the thread has worked, without the time in which it had to give way to others. A system call.
-pub fn on_thread() -> Duration {
+fn on_thread() -> Duration {
     clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 

@@ -28,7 +28,7 @@ pub(crate) mod bindings {
 }
 
 pub use caller::{Cell, Hearing};
-pub use clock::{CpuClock, Weight, on_thread};
+pub use clock::{CpuClock, Weight};
 pub use errand::{Egress, Errand, Granted, Grants, Seen};
 pub use guest::Linked;
 pub use meter::{CORE_INSTANCES_MAX, CpuSpent, MEMORIES_MAX, Meter, TABLES_MAX};
