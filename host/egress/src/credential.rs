@@ -1,5 +1,8 @@
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
 use certosa_model::{CredentialName, Injection, Reach};
 
 /// A credential that may go into requests. What it is worth is behind [`Secret`].
@@ -18,8 +21,14 @@ pub trait Secret: Send + Sync {
         None
     }
 
-    /// Calls `with` once, or says that there is no value.
+    /// Calls `with` once, or says that there is no value. After [`SecretUnavailable::Unsettled`] it is worth another try
+    /// when [`settle`](Self::settle) is done.
     fn expose(&self, with: &mut dyn FnMut(&[u8])) -> Result<(), SecretUnavailable>;
+
+    /// Finds out whether there still is a value.
+    fn settle(&self) -> BoxFuture<'_, Result<(), SecretUnavailable>> {
+        std::future::ready(Err(SecretUnavailable::Absent)).boxed()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,4 +37,6 @@ pub enum SecretUnavailable {
     Absent,
     #[error("it was used as often as it may be")]
     TooOften,
+    #[error("nobody knows at the moment whether it may still be used")]
+    Unsettled,
 }

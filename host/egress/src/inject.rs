@@ -57,7 +57,12 @@ impl Connected {
         if let Some(credential) = &target.credential {
             hush(&mut request.headers);
             let body = body(&credential.injection, &mut request, &limits).await?;
-            let (placed, found_by) = place(credential, &request, body.as_deref())?;
+            let (placed, found_by) = loop {
+                match place(credential, &request, body.as_deref())? {
+                    Some(placed) => break placed,
+                    None => credential.secret.settle().await.map_err(|_| InjectError::Unavailable)?,
+                }
+            };
             match placed {
                 Placed::Header(name, value) => {
                     remove(&mut request.headers, |other| is_same_header(other, name.as_str()));
@@ -113,12 +118,13 @@ async fn body(
     outgoing::collect(request, limits).await.map(Some)
 }
 
-/// Has the secret lent, puts it in its place, and remembers what it looks like.
+/// Has the secret lent, puts it in its place, and remembers what it looks like. `None`: nobody knows yet whether there
+/// still is one.
 fn place(
     credential: &Credential,
     request: &Request,
     body: Option<&[u8]>,
-) -> Result<(Placed, Option<Box<Scrubber>>), InjectError> {
+) -> Result<Option<(Placed, Option<Box<Scrubber>>)>, InjectError> {
     let mut made = Err(InjectError::Unavailable);
     let lent = credential.secret.expose(&mut |secret| {
         made = if (1..=SECRET_BYTES_MAX).contains(&secret.len()) {
@@ -127,11 +133,12 @@ fn place(
             Err(InjectError::Length)
         };
     });
-    lent.map_err(|why| match why {
-        SecretUnavailable::Absent => InjectError::Unavailable,
-        SecretUnavailable::TooOften => InjectError::TooOften,
-    })?;
-    made
+    match lent {
+        Ok(()) => made.map(Some),
+        Err(SecretUnavailable::Unsettled) => Ok(None),
+        Err(SecretUnavailable::Absent) => Err(InjectError::Unavailable),
+        Err(SecretUnavailable::TooOften) => Err(InjectError::TooOften),
+    }
 }
 
 fn write(

@@ -9,11 +9,16 @@ use std::time::{Duration, Instant};
 use certosa_egress::{Client, Credential, Policy, Request, Revoked, Scrubbed, Secret, SecretUnavailable};
 use certosa_model::{Allowance, CredentialName, CredentialRule, Destination, Purpose, Reach, Subject, Untold};
 use certosa_vault::{Opened, Ticket, UseError, User, Vault};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use wasmtime_wasi_http::RequestOptions;
 
 use crate::refused::Refused;
+
+/// Whoever changes the vault holds it for some milliseconds.
+const SETTLE_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// What the manifest grants to one bundle. Its cells share it.
 pub struct Grants {
@@ -253,11 +258,17 @@ impl Errand {
         let revoked = async move {
             let (Some(vault), Some(ticket)) = (vault, ticket) else { return std::future::pending().await };
             let mut generations = vault.generations();
-            // It may have changed since it was opened, and a version that retires does so without a change.
-            while let Some(usable) = vault.usable_for(&ticket) {
-                let changed = tokio::time::timeout(usable, generations.changed()).await;
-                if matches!(changed, Ok(Err(_closed))) {
-                    break;
+            loop {
+                // It may have changed since it was opened, and a version that retires does so without a change.
+                match vault.usable_for(&ticket) {
+                    Ok(usable) => {
+                        let changed = tokio::time::timeout(usable, generations.changed()).await;
+                        if matches!(changed, Ok(Err(_closed))) {
+                            break;
+                        }
+                    }
+                    Err(UseError::Stale) if settle(&vault).await.is_ok() => {}
+                    Err(_) => break,
                 }
             }
         };
@@ -300,17 +311,33 @@ impl Secret for Lent {
     }
 
     fn expose(&self, with: &mut dyn FnMut(&[u8])) -> Result<(), SecretUnavailable> {
+        let vault = self.vault.as_ref().ok_or(SecretUnavailable::Absent)?;
+        // It was opened before there was a connection, or before a redirect.
+        match vault.usable_for(self.opened.ticket()) {
+            Ok(_) => {}
+            Err(UseError::Stale) => return Err(SecretUnavailable::Unsettled),
+            Err(_) => return Err(SecretUnavailable::Absent),
+        }
         if self.was_sent.swap(true, Ordering::Relaxed) && self.granted.uses.take(Instant::now()).is_none() {
             return Err(SecretUnavailable::TooOften);
-        }
-        // It was opened before there was a connection, or before a redirect.
-        let is_usable = |vault: &Vault| vault.usable_for(self.opened.ticket()).is_some();
-        if !self.vault.as_ref().is_some_and(is_usable) {
-            return Err(SecretUnavailable::Absent);
         }
         with(self.opened.expose());
         Ok(())
     }
+
+    fn settle(&self) -> BoxFuture<'_, Result<(), SecretUnavailable>> {
+        async {
+            let vault = self.vault.as_ref().ok_or(SecretUnavailable::Absent)?;
+            settle(vault).await
+        }
+        .boxed()
+    }
+}
+
+/// Reads the vault again, for something that is on its way. What cannot be known soon counts as no.
+async fn settle(vault: &Vault) -> Result<(), SecretUnavailable> {
+    let read = tokio::time::timeout(SETTLE_WAIT_MAX, vault.refresh()).await;
+    if matches!(read, Ok(Ok(()))) { Ok(()) } else { Err(SecretUnavailable::Absent) }
 }
 
 /// What a guest calls something, for a log.
@@ -322,7 +349,7 @@ fn shortened(name: &str) -> String {
 mod tests {
     use certosa_model::{HostPattern, Injection, Method, PathPattern, Pattern, Patterns, Scheme};
     use certosa_store::{State, StateFolder};
-    use certosa_vault::Kek;
+    use certosa_vault::{Kek, SealedVault};
 
     use super::*;
 
@@ -330,7 +357,8 @@ mod tests {
     async fn a_value_that_was_revoked_since_it_was_opened_is_not_lent() {
         let folder = tempfile::tempdir().unwrap();
         let state = State::open(&StateFolder::open(&folder.path().join("state")).unwrap()).await.unwrap();
-        let vault = Vault::create(&state, Kek::new(b"a key of 32 bytes for one test..").unwrap()).await.unwrap();
+        let kek = || Kek::new(b"a key of 32 bytes for one test..").unwrap();
+        let vault = Vault::create(&state, kek()).await.unwrap();
         let reach = Reach {
             schemes: vec![Scheme::Https],
             hosts: vec![HostPattern::new("api.test").unwrap()],
@@ -351,14 +379,23 @@ mod tests {
         let by = User { bundle: &bundle, caller: &caller, per_minute_max: None };
         let to = Destination { scheme: Scheme::Https, host: &host, port: 443, method: "GET", path: "/" };
         let opened = vault.open_credential(&name, by, &to).unwrap();
-        let granted = Arc::new(Granted::new(name.clone(), rule));
+        let granted = Arc::new(Granted::new(name.clone(), rule.clone()));
         let lent = Lent { opened, vault: Some(vault.clone()), granted, was_sent: AtomicBool::new(false) };
 
         let mut seen = Vec::new();
         lent.expose(&mut |value| seen.extend_from_slice(value)).unwrap();
         assert_eq!(seen, b"a value");
-        vault.revoke(name, None).await.unwrap();
-        let lent_again = lent.expose(&mut |_| panic!("it was lent"));
-        assert!(matches!(lent_again, Err(SecretUnavailable::Absent)), "{lent_again:?}");
+
+        let other = SealedVault::find(&state).await.unwrap().unwrap().open(kek()).await.unwrap();
+        let value = certosa_vault::Secret::new(b"of another".to_vec()).unwrap();
+        other.set(CredentialName::new("other").unwrap(), rule, value).await.unwrap();
+        assert_eq!(lent.expose(&mut |_| panic!("it was lent")), Err(SecretUnavailable::Unsettled));
+        lent.settle().await.unwrap();
+        lent.expose(&mut |_| ()).unwrap();
+
+        other.revoke(name, None).await.unwrap();
+        assert_eq!(lent.expose(&mut |_| panic!("it was lent")), Err(SecretUnavailable::Unsettled));
+        lent.settle().await.unwrap();
+        assert_eq!(lent.expose(&mut |_| panic!("it was lent")), Err(SecretUnavailable::Absent));
     }
 }

@@ -114,17 +114,17 @@ impl Vault {
     }
 
     /// For how long what was opened may still be in use, as far as is known now. Not at all after it was revoked, or its
-    /// credential was sealed under another rule; also not while the vault has to be read again.
-    pub fn usable_for(&self, ticket: &Ticket) -> Option<Duration> {
-        let snapshot = self.fresh().ok()?;
-        let credential = snapshot.credentials.get(&ticket.credential.name)?;
+    /// credential was sealed under another rule. Nobody knows while the vault has to be read again.
+    pub fn usable_for(&self, ticket: &Ticket) -> Result<Duration> {
+        let snapshot = self.fresh()?;
+        let credential = snapshot.credentials.get(&ticket.credential.name).ok_or(UseError::Absent)?;
         let is_it = |it: &&Version| (it.number, it.created) == (ticket.version, ticket.created);
-        let version = credential.versions.iter().find(is_it)?;
+        let version = credential.versions.iter().find(is_it).ok_or(UseError::Revoked)?;
         let now = now();
         if credential.rule_bytes != ticket.credential.rule_bytes || !version.is_usable(now) {
-            return None;
+            return Err(UseError::Revoked);
         }
-        Some(version.state.until().map_or(Duration::MAX, |until| Duration::from_millis(until - now)))
+        Ok(version.state.until().map_or(Duration::MAX, |until| Duration::from_millis(until - now)))
     }
 
     /// Why this bundle may not use the credential for this caller at all, or that there is no value.

@@ -1,5 +1,6 @@
 //! What is on its way: revocations, calls that end, cells that outlive them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -24,6 +25,27 @@ fn a_revocation_ends_what_is_on_its_way() {
     until("the connections are closed", || server.open() == 0);
     assert_eq!(fetch(&house, &server, "/status/200", json!({}))["error"], "ErrorCode::HttpRequestDenied");
     assert!(house.log().contains("rule=\"revoked\"") && house.log().contains("rule=\"absent\""), "{}", house.log());
+}
+
+#[test]
+fn what_happens_to_other_credentials_ends_nothing() {
+    let other = "(name = \"other\", allowedSubs = [\"bundle/errand/**\"], mac = \"letters\"),";
+    let (server, house) = open_with(|said| said.credentials += other);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                assert_eq!(vault(&house.folder, &["set", "other"], "its value").code, 0);
+                assert_eq!(vault(&house.folder, &["rm", "other"], "").code, 0);
+            }
+        });
+        let slow = scope.spawn(|| fetch(&house, &server, "/slow?ms=1500", json!({})));
+        let quick: Vec<_> = (0..600).map(|_| issues(&house, &server)["status"].clone()).collect();
+        let slow = slow.join().unwrap();
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(slow["status"], 200, "{slow}");
+        assert!(quick.iter().all(|status| *status == 200), "{quick:?}\n{}", house.log());
+    });
 }
 
 #[test]

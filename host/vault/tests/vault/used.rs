@@ -69,13 +69,13 @@ async fn a_sealed_rate_is_not_widened() {
 async fn what_retires_is_usable_until_then() {
     let (_home, vault) = Home::with_vault().await;
     let opened = open_for(&vault, "github", "api.example.com").unwrap();
-    assert_eq!(vault.usable_for(opened.ticket()), Some(Duration::MAX));
+    assert_eq!(vault.usable_for(opened.ticket()), Ok(Duration::MAX));
     vault.rotate(name("github"), secret(b"two"), Duration::from_millis(1500)).await.unwrap();
     assert!(vault.usable_for(opened.ticket()).unwrap() <= Duration::from_millis(1500));
     vault.revoke(name("github"), Some(2)).await.unwrap();
     assert!(vault.list()[0].has_value());
     tokio::time::sleep(Duration::from_millis(1520)).await;
-    assert_eq!(vault.usable_for(opened.ticket()), None);
+    assert_eq!(vault.usable_for(opened.ticket()), Err(UseError::Revoked));
     assert!(!vault.list()[0].has_value(), "what retired is no value");
 }
 
@@ -134,18 +134,18 @@ async fn a_revocation_by_another_process_holds_at_once() {
     let house = home.open(kek(1)).await.unwrap();
     let mut generations = house.generations();
     let opened = open_for(&house, "github", "api.example.com").unwrap();
-    assert!(house.usable_for(opened.ticket()).is_some());
+    assert!(house.usable_for(opened.ticket()).is_ok());
     generations.mark_unchanged();
 
     cli.revoke(name("github"), None).await.unwrap();
     assert!(house.changed());
     assert_eq!(opens(&house, "github"), Err(UseError::Stale));
-    assert!(house.usable_for(opened.ticket()).is_none(), "nobody knows, so no");
+    assert_eq!(house.usable_for(opened.ticket()), Err(UseError::Stale), "nobody knows");
     assert!(!generations.has_changed().unwrap());
     house.refresh().await.unwrap();
     assert!(generations.has_changed().unwrap());
     assert_eq!(opens(&house, "github"), Err(UseError::Revoked));
-    assert!(house.usable_for(opened.ticket()).is_none(), "a call in flight is told");
+    assert_eq!(house.usable_for(opened.ticket()), Err(UseError::Revoked), "a call in flight is told");
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn calls_in_flight_are_told_when_the_vault_cannot_be_read_again() {
     home.state.close().await;
     house.refresh().await.unwrap_err();
     assert!(generations.has_changed().unwrap());
-    assert!(house.usable_for(opened.ticket()).is_none());
+    assert_eq!(house.usable_for(opened.ticket()), Err(UseError::Stale));
 }
 
 #[tokio::test]
@@ -170,16 +170,17 @@ async fn a_call_in_flight_outlives_a_rotation_and_no_change_of_the_rule() {
     vault.rotate(name("github"), secret(b"two"), Duration::from_secs(600)).await.unwrap();
     vault.rotate_kek(kek(2)).await.unwrap();
     vault.rotate_data_key(name("github")).await.unwrap();
-    assert!(vault.usable_for(opened.ticket()).is_some());
+    assert!(vault.usable_for(opened.ticket()).is_ok());
     vault.allow(name("github"), rule("*.example.com")).await.unwrap();
-    assert!(vault.usable_for(opened.ticket()).is_none());
+    assert_eq!(vault.usable_for(opened.ticket()), Err(UseError::Revoked));
     let opened = open_for(&vault, "github", "api.example.com").unwrap();
     vault.rm(name("github")).await.unwrap();
-    assert!(vault.usable_for(opened.ticket()).is_none());
+    assert_eq!(vault.usable_for(opened.ticket()), Err(UseError::Absent));
     tokio::time::sleep(Duration::from_millis(2)).await;
     vault.set(name("github"), rule("*.example.com"), secret(b"new life")).await.unwrap();
     vault.rotate(name("github"), secret(b"new life"), Duration::ZERO).await.unwrap();
-    assert!(vault.usable_for(opened.ticket()).is_none(), "a version of the same number is another one");
+    let usable = vault.usable_for(opened.ticket());
+    assert_eq!(usable, Err(UseError::Revoked), "a version of the same number is another one");
 }
 
 #[tokio::test]
