@@ -43,6 +43,9 @@ enum Placed {
     Body(Bytes),
 }
 
+/// A secret in its place, and what finds it in the answer.
+type Made = (Placed, Option<Box<Scrubber>>);
+
 /// Bytes that hold a secret.
 type Sealed = Zeroizing<Vec<u8>>;
 
@@ -120,11 +123,7 @@ async fn body(
 
 /// Has the secret lent, puts it in its place, and remembers what it looks like. `None`: nobody knows yet whether there
 /// still is one.
-fn place(
-    credential: &Credential,
-    request: &Request,
-    body: Option<&[u8]>,
-) -> Result<Option<(Placed, Option<Box<Scrubber>>)>, InjectError> {
+fn place(credential: &Credential, request: &Request, body: Option<&[u8]>) -> Result<Option<Made>, InjectError> {
     let mut made = Err(InjectError::Unavailable);
     let lent = credential.secret.expose(&mut |secret| {
         made = if (1..=SECRET_BYTES_MAX).contains(&secret.len()) {
@@ -141,12 +140,7 @@ fn place(
     }
 }
 
-fn write(
-    injection: &Injection,
-    request: &Request,
-    body: Option<&[u8]>,
-    secret: &[u8],
-) -> Result<(Placed, Option<Box<Scrubber>>), InjectError> {
+fn write(injection: &Injection, request: &Request, body: Option<&[u8]>, secret: &[u8]) -> Result<Made, InjectError> {
     match injection {
         Injection::Bearer => in_header(header::AUTHORIZATION, joined(&[b"Bearer ", visible(secret)?]), secret),
         Injection::Basic { user } => {
@@ -185,7 +179,7 @@ fn write(
     }
 }
 
-fn in_header(name: HeaderName, value: Sealed, secret: &[u8]) -> Result<(Placed, Option<Box<Scrubber>>), InjectError> {
+fn in_header(name: HeaderName, value: Sealed, secret: &[u8]) -> Result<Made, InjectError> {
     let scrubber = sought(secret, value.clone());
     Ok((Placed::Header(name, sensitive(value)?), scrubber))
 }
