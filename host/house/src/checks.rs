@@ -23,6 +23,8 @@ const QUESTIONS_MAX: usize = 16;
 const QUESTION_ID_BYTES_MAX: usize = 64;
 const STATE_BYTES_MAX: usize = 8 << 10;
 const COMPLETIONS_MAX: usize = 100;
+/// Of a form or of what a model is asked. Checked, it is many times as large.
+const PARAMETERS_BYTES_MAX: usize = 256 << 10;
 const URL_BYTES_MAX: usize = 2048;
 
 impl Terms for Schemas {
@@ -158,6 +160,13 @@ fn questions(questions: &Questions) -> Result<(), String> {
             }
             QuestionKind::Roots => continue,
         };
+        if parameters.len() > PARAMETERS_BYTES_MAX {
+            let (found, most) = (parameters.len(), PARAMETERS_BYTES_MAX);
+            return Err(format!(
+                "asked question {:?} with {found} bytes, where at most {most} are allowed",
+                question.id
+            ));
+        }
         if !parse_json(parameters).is_ok_and(|value| value.is_object()) {
             return Err(format!("asked question {:?} with something that is not a JSON object", question.id));
         }
@@ -210,6 +219,17 @@ mod tests {
         ] {
             assert!(questions(&bad).unwrap_err().contains(why), "{why}");
         }
+    }
+
+    #[test]
+    fn what_a_model_is_asked_is_bounded() {
+        let asked = |bytes: usize| {
+            let parameters = format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
+            let question = Question { id: "q".to_owned(), kind: QuestionKind::Sample(parameters) };
+            questions(&Questions { ask: vec![question], state: None })
+        };
+        assert_eq!(asked(PARAMETERS_BYTES_MAX), Ok(()));
+        assert!(asked(PARAMETERS_BYTES_MAX + 1).unwrap_err().contains("at most 262144"));
     }
 
     #[test]

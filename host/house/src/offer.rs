@@ -92,8 +92,12 @@ const TEXT_BYTES_MAX: usize = 16 << 10;
 /// Regular expressions in all schemas. Each may keep 64 KiB of what it has seen, for each thread.
 const PATTERNS_MAX: usize = 1_000;
 const SCHEMA_BYTES_MAX: usize = 256 << 10;
-/// With so many things wrong with its tools, the rest is not looked at any more.
+/// So many things that are wrong are told; with so many wrong with its tools, the rest is not looked at any more.
 const WRONG_MAX: usize = 20;
+/// Of what a bundle says, so many characters are repeated.
+const QUOTED_MAX: usize = 100;
+/// There are two roles.
+const AUDIENCE_MAX: usize = 2;
 
 impl Offer {
     /// Checks what a bundle listed, and says what is wrong with it. Its schemas may take so many bytes of the house when
@@ -122,7 +126,9 @@ struct Check {
 
 impl Check {
     fn refuse(&mut self, why: String) {
-        self.wrong.push(why);
+        if self.wrong.len() < WRONG_MAX {
+            self.wrong.push(why);
+        }
     }
 
     fn count(&mut self, what: &str, found: usize, max: usize) {
@@ -133,15 +139,15 @@ impl Check {
 
     fn name<'n>(&mut self, what: &str, name: &'n str, taken: &mut HashSet<&'n str>) {
         if let Err(why) = ToolName::new(name) {
-            self.refuse(format!("a {what} is called {name:?}; a name has {why}"));
+            self.refuse(format!("a {what} is called {}; a name has {why}", quoted(name)));
         } else if !taken.insert(name) {
-            self.refuse(format!("two {what}s are called {name:?}"));
+            self.refuse(format!("two {what}s are called {}", quoted(name)));
         }
     }
 
-    fn text(&mut self, whose: &str, text: &str) {
-        if text.len() > TEXT_BYTES_MAX {
-            self.refuse(format!("the description of {whose:?} is longer than {TEXT_BYTES_MAX} bytes"));
+    fn text(&mut self, what: &str, whose: &str, text: Option<&String>) {
+        if text.is_some_and(|text| text.len() > TEXT_BYTES_MAX) {
+            self.refuse(format!("the {what} of {} is longer than {TEXT_BYTES_MAX} bytes", quoted(whose)));
         }
     }
 
@@ -152,11 +158,13 @@ impl Check {
         for tool in tools {
             let name = &tool.name;
             self.name("tool", name, &mut taken);
-            self.text(name, &tool.description);
+            self.text("title", name, tool.title.as_ref());
+            self.text("description", name, Some(&tool.description));
             let schemas = [("input", Some(&tool.input_schema)), ("output", tool.output_schema.as_ref())];
             for (kind, schema) in schemas.into_iter().filter_map(|(kind, schema)| Some((kind, schema?))) {
                 if schema.len() > SCHEMA_BYTES_MAX {
-                    self.refuse(format!("the {kind} schema of {name:?} is longer than {SCHEMA_BYTES_MAX} bytes"));
+                    let name = quoted(name);
+                    self.refuse(format!("the {kind} schema of {name} is longer than {SCHEMA_BYTES_MAX} bytes"));
                     continue;
                 }
                 match Schema::of_object(schema) {
@@ -165,7 +173,7 @@ impl Check {
                         states += schema.states;
                         bytes += schema.bytes;
                     }
-                    Err(why) => self.refuse(format!("the {kind} schema of {name:?} {why}")),
+                    Err(why) => self.refuse(format!("the {kind} schema of {} {why}", quoted(name))),
                 }
             }
             // Before it takes any longer.
@@ -190,15 +198,18 @@ impl Check {
         let mut taken = HashSet::new();
         for prompt in prompts {
             self.name("prompt", &prompt.name, &mut taken);
-            self.text(&prompt.name, prompt.description.as_deref().unwrap_or_default());
-            self.count(&format!("arguments of {:?}", prompt.name), prompt.arguments.len(), ARGUMENTS_MAX);
+            self.text("title", &prompt.name, prompt.title.as_ref());
+            self.text("description", &prompt.name, prompt.description.as_ref());
+            let of = quoted(&prompt.name);
+            self.count(&format!("arguments of {of}"), prompt.arguments.len(), ARGUMENTS_MAX);
             let mut names = HashSet::new();
             for argument in &prompt.arguments {
                 if argument.name.is_empty() || argument.name.len() > 64 || !names.insert(&argument.name) {
                     let expected = "arguments have distinct names of 1 to 64 bytes";
-                    self.refuse(format!("{:?} has an argument {:?}; {expected}", prompt.name, argument.name));
+                    self.refuse(format!("{of} has an argument {}; {expected}", quoted(&argument.name)));
                 }
-                self.text(&argument.name, argument.description.as_deref().unwrap_or_default());
+                self.text("title", &argument.name, argument.title.as_ref());
+                self.text("description", &argument.name, argument.description.as_ref());
             }
         }
     }
@@ -209,34 +220,50 @@ impl Check {
         let (mut taken, mut addresses) = (HashSet::new(), HashSet::new());
         for resource in resources {
             self.name("resource", &resource.name, &mut taken);
-            self.text(&resource.name, resource.description.as_deref().unwrap_or_default());
+            self.text("title", &resource.name, resource.title.as_ref());
+            self.text("description", &resource.name, resource.description.as_ref());
+            self.text("media type", &resource.name, resource.mime_type.as_ref());
             self.annotations(&resource.name, &resource.annotations);
             if !uri::is_absolute(&resource.uri) {
-                self.refuse(format!("{:?} is no absolute URI of at most {} bytes", resource.uri, uri::BYTES_MAX));
+                let (uri, most) = (quoted(&resource.uri), uri::BYTES_MAX);
+                self.refuse(format!("{uri} is no absolute URI of at most {most} bytes"));
             } else if !addresses.insert(&resource.uri) {
-                self.refuse(format!("two resources have the address {:?}", resource.uri));
+                self.refuse(format!("two resources have the address {}", quoted(&resource.uri)));
             }
         }
         for template in templates {
             self.name("resource", &template.name, &mut taken);
-            self.text(&template.name, template.description.as_deref().unwrap_or_default());
+            self.text("title", &template.name, template.title.as_ref());
+            self.text("description", &template.name, template.description.as_ref());
+            self.text("media type", &template.name, template.mime_type.as_ref());
             self.annotations(&template.name, &template.annotations);
             if let Err(why) = Template::new(&template.uri_template) {
-                self.refuse(format!("{:?} {why}", template.uri_template));
+                self.refuse(format!("{} {why}", quoted(&template.uri_template)));
             } else if !addresses.insert(&template.uri_template) {
-                self.refuse(format!("two templates are {:?}", template.uri_template));
+                self.refuse(format!("two templates are {}", quoted(&template.uri_template)));
             }
         }
     }
 
     fn annotations(&mut self, whose: &str, annotations: &guest::Annotations) {
         if annotations.priority.is_some_and(|priority| !(0.0..=1.0).contains(&priority)) {
-            self.refuse(format!("the priority of {whose:?} is not between 0 and 1"));
+            self.refuse(format!("the priority of {} is not between 0 and 1", quoted(whose)));
         }
         let time = annotations.last_modified.as_deref();
         if time.is_some_and(|time| time.parse::<jiff::Timestamp>().is_err()) {
-            self.refuse(format!("the time at which {whose:?} was modified is not one of RFC 3339"));
+            self.refuse(format!("the time at which {} was modified is not one of RFC 3339", quoted(whose)));
         }
+        if annotations.audience.len() > AUDIENCE_MAX {
+            self.refuse(format!("{} is for more than {AUDIENCE_MAX} roles", quoted(whose)));
+        }
+    }
+}
+
+/// What a bundle says may be megabytes, and stand in many complaints.
+fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_MAX) {
+        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+        None => format!("{text:?}"),
     }
 }
 
@@ -397,5 +424,16 @@ mod tests {
     fn what_is_wrong_ends_somewhere() {
         let large = |_| json!({"type": "object", "properties": {"a": {"pattern": "\\p{L}{1000}"}}});
         assert_eq!(Offer::check(offer(1_000, large), ROOM).unwrap_err().len(), WRONG_MAX);
+    }
+
+    #[test]
+    fn a_long_name_is_not_repeated_for_each_of_its_arguments() {
+        let argument = guest::PromptArgument { name: String::new(), title: None, description: None, required: false };
+        let name = "p".repeat(2 << 20);
+        let prompt = guest::Prompt { name, title: None, description: None, arguments: vec![argument; 20_000] };
+        let listed = guest::Offer { prompts: vec![prompt], ..guest::Offer::default() };
+        let wrong = Offer::check(listed, ROOM).unwrap_err();
+        assert_eq!(wrong.len(), WRONG_MAX);
+        assert!(wrong.iter().all(|why| why.len() < 500), "{wrong:?}");
     }
 }

@@ -4,6 +4,8 @@
 use std::collections::HashSet;
 
 pub(crate) const BYTES_MAX: usize = 2048;
+/// Each is looked for in every address that is read or announced.
+const EXPRESSIONS_MAX: usize = 16;
 
 /// A scheme, a colon and something printable after it.
 pub(crate) fn is_absolute(uri: &str) -> bool {
@@ -34,6 +36,9 @@ struct Part {
 
 impl Template {
     pub(crate) fn new(text: &str) -> Result<Self, String> {
+        if text.matches('{').count() > EXPRESSIONS_MAX {
+            return Err(format!("has more than {EXPRESSIONS_MAX} expressions"));
+        }
         let mut pieces = text.split('{');
         let start = pieces.next().unwrap_or_default().to_owned();
         let mut parts = Vec::<Part>::new();
@@ -44,7 +49,8 @@ impl Template {
             let variable = expression.strip_prefix('+').unwrap_or(expression);
             let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
             if variable.is_empty() || variable.len() > 64 || !variable.bytes().all(is_name) {
-                return Err(format!("has {{{expression}}}, where only {{name}} and {{+name}} can be read backwards"));
+                return Err("has an expression that is neither {name} nor {+name}, which alone can be read backwards"
+                    .to_owned());
             }
             if !names.insert(variable.to_owned()) {
                 return Err(format!("has {{{variable}}} twice"));
@@ -137,5 +143,8 @@ mod tests {
         for bad in ["test://x", "a:{", "a:{}", "a:{x}{y}", "a:{x*}", "a:{?x}", "a:{x}/{x}", "{x}:a", "{x}", "a:{x y}"] {
             assert!(Template::new(bad).is_err(), "{bad}");
         }
+        let many = |count| (0..count).map(|n| format!("{{x{n}}}-")).fold("a:".to_owned(), |text, part| text + &part);
+        assert!(Template::new(&many(EXPRESSIONS_MAX)).is_ok());
+        assert!(Template::new(&many(EXPRESSIONS_MAX + 1)).is_err());
     }
 }
